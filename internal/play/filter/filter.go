@@ -1,0 +1,72 @@
+// Package filter gives a Jinja environment what Ansible adds to it: filters,
+// tests, lookups and the globals lookup, query, q, now and undef.
+package filter
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"drover/internal/play/jinja"
+	"drover/internal/play/value"
+)
+
+// Options are what filters and lookups need from outside. Anything nil is a
+// clear error when a template asks for it.
+type Options struct {
+	Now func() time.Time // default time.Now
+	// ReadFile, Stat and ReadDir read the controller's files. Paths arrive as
+	// Find returned them. Default: the os package.
+	ReadFile func(path string) ([]byte, error)
+	Stat     func(path string, follow bool) (fs.FileInfo, error)
+	ReadDir  func(dir string) ([]fs.DirEntry, error)
+	// Find resolves a file name of a lookup as Ansible's search path does:
+	// kind is the folder it also looks into ("files", "templates", "vars").
+	// It returns the path, or false and the places that were tried.
+	Find func(c *jinja.Call, kind, name string) (path string, tried []string, ok bool)
+	// Getenv reads the controller's environment. Default os.LookupEnv.
+	Getenv func(name string) (string, bool)
+	// Run runs a command line for the pipe lookup and returns its output.
+	Run func(ctx context.Context, command string) (stdout []byte, err error)
+	// Fetch is the url lookup's GET.
+	Fetch func(ctx context.Context, r Request) (body []byte, err error)
+	// Decrypt opens vaulted text, for unvault and the vault filters.
+	Decrypt func(text []byte) ([]byte, error)
+	// Encrypt makes vaulted text.
+	Encrypt func(plain []byte, secret, id string) ([]byte, error)
+	// Hosts expands a host pattern, for inventory_hostnames.
+	Hosts func(c *jinja.Call, pattern string) ([]string, error)
+	// Lookups are further lookups by name, or replacements of ours.
+	Lookups map[string]Lookup
+}
+
+// Request is what the url lookup asks for.
+type Request struct {
+	URL, Method, Username, Password string
+	Headers                         map[string]string
+	Body                            []byte
+	Timeout                         time.Duration
+	SkipVerify                      bool
+}
+
+// Lookup is one lookup: it takes its terms and options and returns a list.
+type Lookup func(c *LookupCall) ([]value.Value, error)
+
+// LookupCall is one call of a lookup.
+type LookupCall struct {
+	*jinja.Call
+	Terms   []value.Value
+	Kwargs  *value.Dict // its options; wantlist, errors and default are already taken out
+	Options *Options
+}
+
+// Install adds Ansible's filters, tests, lookups and globals to e.
+func Install(e *jinja.Env, o Options) {}
+
+// Names lists every lookup that Install knows, with their options' own.
+func Names(o Options) []string { return nil }
+
+// RunLookup runs a lookup by name outside a template: with_X and the like. Terms are already templated.
+func RunLookup(ctx context.Context, e *jinja.Env, o *Options, s jinja.Scope, name string, terms []value.Value, kwargs *value.Dict) ([]value.Value, error) {
+	return nil, nil
+}
