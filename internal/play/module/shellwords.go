@@ -1,0 +1,142 @@
+package module
+
+import (
+	"errors"
+	"strings"
+)
+
+// splitShell splits a command line into words as a POSIX shell would, quotes
+// and backslashes included; nothing is expanded and # starts no comment.
+func splitShell(s string) ([]string, error) {
+	var words []string
+	var b strings.Builder
+	in, quote := false, byte(0)
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case quote == '\'':
+			if c == '\'' {
+				quote = 0
+			} else {
+				b.WriteByte(c)
+			}
+		case quote == '"':
+			switch {
+			case c == '"':
+				quote = 0
+			case c == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
+				i++
+				b.WriteByte(s[i])
+			default:
+				b.WriteByte(c)
+			}
+		case c == '\'' || c == '"':
+			quote, in = c, true
+		case c == '\\':
+			if i+1 == len(s) {
+				return nil, errors.New("No escaped character")
+			}
+			i++
+			b.WriteByte(s[i])
+			in = true
+		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
+			if in {
+				words = append(words, b.String())
+				b.Reset()
+				in = false
+			}
+		default:
+			b.WriteByte(c)
+			in = true
+		}
+	}
+	if quote != 0 {
+		return nil, errors.New("No closing quotation")
+	}
+	if in {
+		words = append(words, b.String())
+	}
+	return words, nil
+}
+
+// quoteShell quotes a word for a shell.
+func quoteShell(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
+}
+
+// FreeForm splits the free text of a task (`creates=/x chdir=/tmp make all`)
+// into the text itself and the key=value words whose key is in names. The
+// text keeps its quotes and spaces. Quoted values lose their quotes.
+func FreeForm(text string, names []string) (rest string, args map[string]string) {
+	args = map[string]string{}
+	var kept strings.Builder
+	for i := 0; i < len(text); {
+		start := i
+		for i < len(text) && isSpace(text[i]) {
+			i++
+		}
+		gap := text[start:i]
+		word := i
+		i = wordEnd(text, i)
+		w := text[word:i]
+		if k, v, ok := strings.Cut(w, "="); ok && contains(names, k) {
+			args[k] = unquote(v)
+			continue
+		}
+		kept.WriteString(gap)
+		kept.WriteString(w)
+	}
+	return strings.TrimSpace(kept.String()), args
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// wordEnd is where the word that starts at i ends; quotes and templates hold
+// spaces together.
+func wordEnd(s string, i int) int {
+	quote, depth := byte(0), 0
+	for ; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case quote != 0:
+			if c == '\\' && quote == '"' && i+1 < len(s) {
+				i++
+			} else if c == quote {
+				quote = 0
+			}
+		case c == '\\' && i+1 < len(s):
+			i++
+		case strings.HasPrefix(s[i:], "{{"), strings.HasPrefix(s[i:], "{%"):
+			depth++
+			i++
+		case depth > 0 && (strings.HasPrefix(s[i:], "}}") || strings.HasPrefix(s[i:], "%}")):
+			depth--
+			i++
+		case depth > 0:
+		case c == '\'' || c == '"':
+			quote = c
+		case isSpace(c):
+			return i
+		}
+	}
+	return i
+}
+
+func unquote(s string) string {
+	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
