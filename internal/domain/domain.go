@@ -21,6 +21,7 @@ type Domain struct {
 	Compilers []Compiler
 	Loops     []Loop
 	Routes    []Route
+	Link      *Link // nil: nothing on the line to the hosts
 }
 
 // Kind is one kind of stored object. The generic API under /v1/PLURAL, its
@@ -47,6 +48,8 @@ type Kind struct {
 	AfterWrite func(ctx context.Context, old, obj api.Object)
 	// BeforeDelete may refuse a deletion.
 	BeforeDelete func(ctx context.Context, old api.Object) error
+	// Delete replaces the plain deletion, for what has more to remove with it.
+	Delete func(ctx context.Context, name string) error
 	// View completes an object as it is served with what is never stored, such
 	// as a host's connection. It gets a copy of its own.
 	View func(obj api.Object)
@@ -69,7 +72,8 @@ type Param struct {
 	Doc  string
 }
 
-// Route is one method and path of the API.
+// Route is one method and path of the API. A route with the method and path
+// of a generic one (POST /v1/tokens) takes its place.
 type Route struct {
 	Method string // GET, POST … in upper case
 	Path   string // a pattern of http.ServeMux without method: "/v1/hosts/{name}/facts"

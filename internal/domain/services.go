@@ -1,0 +1,82 @@
+package domain
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"drover/api"
+	"drover/internal/access"
+	"drover/internal/audit"
+	"drover/internal/blob"
+	"drover/internal/journal"
+	"drover/internal/pki"
+	"drover/internal/store"
+)
+
+// Room is how the server gets to know a room. What it stores must be known
+// before the store opens; New is called once, with the store open and nothing
+// served yet. It must not block: what takes time belongs into a loop.
+type Room struct {
+	Name  string
+	Kinds []store.Kind // all it stores, also what the API never serves
+	New   func(Services) (Domain, error)
+}
+
+// Services are what every room stands on. Tests make them from store.Memory
+// and temporary folders.
+type Services struct {
+	Store   *store.Store
+	Blobs   *blob.Store
+	Journal *journal.Journal
+	Audit   *audit.Log
+	Access  *access.Access
+	CA      *pki.CA
+	Hub     Hub
+
+	Log     *slog.Logger
+	Now     func() time.Time
+	DataDir string // the room's own files go under DataDir/ROOM
+	Version string // of this server
+
+	// Links are the addresses, host:port, where agents reach this server, and
+	// API the base URL where people do. Both are called after the start.
+	Links func() []string
+	API   func() string
+}
+
+// Hub is the server's end of the link as rooms use it: link.Hub, and Seen.
+type Hub interface {
+	// Send queues a message and returns at once; an error means it was not taken.
+	Send(host string, m *api.ToAgent) error
+	// SendWait waits for room in the host's queue.
+	SendWait(ctx context.Context, host string, m *api.ToAgent) error
+	// Broadcast sends one message to many hosts; the result names those that did not get it.
+	Broadcast(hosts []string, m *api.ToAgent) map[string]error
+	Connected(host string) bool
+	Hosts() []string // connected ones, by name
+	// Disconnect ends a host's connection, telling it why.
+	Disconnect(host string, why *api.Error)
+	// Seen is when a connected host's connection began and when its last message came.
+	Seen(host string) (since, last time.Time, ok bool)
+}
+
+// Link is what a room does on the line to the hosts. Each part may be nil.
+type Link struct {
+	// Consumer hears of every host and every message; each room takes what is
+	// its own and leaves the rest alone.
+	Consumer Consumer
+	// MayFetch allows a blob to a host by returning nil; one room that allows it is enough.
+	MayFetch func(ctx context.Context, host, sha256 string) error
+	// Renew answers a certificate request; one room at most has it.
+	Renew func(ctx context.Context, host string, r *api.RenewRequest) (*api.RenewResponse, error)
+	// Offer names the agent a host should run instead, or nil. It must not block.
+	Offer func(host string, hello *api.Hello) *api.AgentOffer
+}
+
+// Consumer is link.Consumer: calls about one host never overlap.
+type Consumer interface {
+	Joined(host string, hello *api.Hello)
+	Left(host string, undelivered []*api.ToAgent)
+	Message(host string, m *api.ToServer)
+}
