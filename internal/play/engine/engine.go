@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"drover/api"
@@ -35,6 +36,10 @@ type Target struct {
 	HostKeyChecking bool
 	Timeout         time.Duration
 	Become          Become
+	// Vars are the host's connection variables (ansible_*), templated.
+	Vars map[string]any
+	// Open gives the content of a Source that a request names by hash only.
+	Open func(sha256 string) (io.ReadCloser, error)
 }
 
 // Become says as whom tasks run.
