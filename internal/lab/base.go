@@ -36,7 +36,7 @@ var basePackages = []string{"systemd", "systemd-sysv", "dbus", "iproute2", "open
 // tools are this machine's programs that a lab needs, by Debian's package.
 var tools = [][2]string{{"debootstrap", "debootstrap"}, {"systemd-nspawn", "systemd-container"}, {"ip", "iproute2"}, {"nft", "nftables"}, {"ssh", "openssh-client"}}
 
-func (l *Lab) base() string { return filepath.Join(l.dir(), "base-"+baseVersion) }
+func (l *Lab) base() string { return filepath.Join(l.cache(), "base-"+baseVersion) }
 
 // EnsureBase installs what a lab needs on this machine and builds the base
 // image, once; about a minute and a half with a near mirror.
@@ -44,10 +44,10 @@ func (l *Lab) EnsureBase(ctx context.Context) error {
 	if err := l.ensureTools(ctx); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(l.dir(), 0o755); err != nil {
+	if err := os.MkdirAll(l.cache(), 0o755); err != nil {
 		return fmt.Errorf("cannot make the lab's folder: %w", err)
 	}
-	unlock, err := lockFile(filepath.Join(l.dir(), "base.lock"))
+	unlock, err := lockFile(filepath.Join(l.cache(), "base.lock"))
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (l *Lab) refreshBase() error {
 // The package cache is an overlay layer of .deb files that hosts of earlier
 // labs downloaded, so that rehearsing again needs no download.
 
-func (l *Lab) packages() string { return filepath.Join(l.dir(), "packages-"+baseVersion) }
+func (l *Lab) packages() string { return filepath.Join(l.cache(), "packages-"+baseVersion) }
 
 const archives = "var/cache/apt/archives"
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -40,7 +41,7 @@ func (l *Lab) ensureBridge(ctx context.Context, s *state) error {
 			}
 		}
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1\n"), 0o644); err != nil {
+	if err := l.forward(); err != nil {
 		return fmt.Errorf("cannot let the lab's hosts out: %w", err)
 	}
 	rules := fmt.Sprintf(`table ip %[1]s {}
@@ -56,6 +57,33 @@ table ip %[1]s {
 		return fmt.Errorf("cannot let the lab's hosts out: %w", err)
 	}
 	return nil
+}
+
+const forwarding = "/proc/sys/net/ipv4/ip_forward"
+
+func (l *Lab) forwardingBefore() string { return filepath.Join(l.dir(), "ip_forward.before") }
+
+// forward switches IP forwarding on and remembers that it was off.
+func (l *Lab) forward() error {
+	now, err := os.ReadFile(forwarding)
+	if err != nil || strings.TrimSpace(string(now)) == "1" {
+		return err
+	}
+	if err := os.WriteFile(l.forwardingBefore(), now, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(forwarding, []byte("1\n"), 0o644)
+}
+
+func (l *Lab) restoreForwarding() error {
+	before, err := os.ReadFile(l.forwardingBefore())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(forwarding, before, 0o644)
 }
 
 func (l *Lab) removeBridge(ctx context.Context, s *state) error {

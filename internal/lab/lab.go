@@ -6,7 +6,8 @@
 //
 // A lab is a folder, <Dir>/labs/<name>, and what is in lab.json there. Nothing
 // else on the machine is changed but the lab's bridge, its namespaces, one
-// nftables table and IP forwarding. Root is needed.
+// nftables table and IP forwarding, and all of it is put back when the last lab
+// goes; what stays is the cache. Root is needed.
 package lab
 
 import (
@@ -28,13 +29,17 @@ import (
 	"drover/api"
 )
 
-// DefaultDir is where base images and labs are kept.
-const DefaultDir = "/var/lib/drover-lab"
+// Where labs, and the base image and packages they share, are kept.
+const (
+	DefaultDir   = "/var/lib/drover-lab"
+	DefaultCache = "/var/cache/drover-lab"
+)
 
 // Lab is one throwaway fleet. The zero value with a Name is ready to use.
 type Lab struct {
-	Dir  string // DefaultDir if empty
-	Name string // "lab" if empty
+	Dir   string // DefaultDir if empty
+	Cache string // DefaultCache if empty; may be removed while no lab runs
+	Name  string // "lab" if empty
 	// Progress is told of each step that takes longer than a second.
 	Progress func(step string)
 }
@@ -70,6 +75,13 @@ func (l *Lab) dir() string {
 	return DefaultDir
 }
 
+func (l *Lab) cache() string {
+	if l.Cache != "" {
+		return l.Cache
+	}
+	return DefaultCache
+}
+
 func (l *Lab) name() string {
 	if l.Name != "" {
 		return l.Name
@@ -80,7 +92,7 @@ func (l *Lab) name() string {
 func (l *Lab) home() string { return filepath.Join(l.dir(), "labs", l.name()) }
 
 // KeyFile is the private key that opens root's account on every host.
-func (l *Lab) KeyFile() string { return filepath.Join(l.dir(), "id_ed25519") }
+func (l *Lab) KeyFile() string { return filepath.Join(l.cache(), "id_ed25519") }
 
 // Gateway is this machine's address on the lab's bridge.
 func (l *Lab) Gateway() (netip.Addr, error) {
@@ -288,7 +300,16 @@ func (l *Lab) Down(ctx context.Context, names ...string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return os.RemoveAll(l.home())
+	if err := os.RemoveAll(l.home()); err != nil {
+		return err
+	}
+	if len(Labs(l.dir())) > 0 {
+		return nil
+	}
+	if err := l.restoreForwarding(); err != nil {
+		return err
+	}
+	return os.RemoveAll(l.dir())
 }
 
 // Labs lists the names of the labs in a folder.
