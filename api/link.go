@@ -29,6 +29,7 @@ type ToAgent struct {
 	Cancel    *Cancel         `json:"cancel,omitempty"`
 	Session   *Frame          `json:"session,omitempty"`
 	Converge  *Converge       `json:"converge,omitempty"` // converge or check now
+	Goodbye   *Error          `json:"goodbye,omitempty"`  // the server ends the stream, and why
 }
 
 // Hello opens a stream. The host's name is in its certificate, not here.

@@ -83,10 +83,7 @@ func (s *seat) info() (ConnInfo, bool) {
 
 // queue takes o or says why not.
 func (s *seat) queue(o *outgoing) error {
-	room, err := s.put(o, false)
-	if room != nil {
-		return nil
-	}
+	_, err := s.put(o, false)
 	return err
 }
 
@@ -232,8 +229,7 @@ func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to 
 	h.mu.Unlock()
 
 	if old != nil {
-		old.to.end(api.Errorf(api.CodeConflict, "a newer connection of host %s replaced this one", host).
-			WithRemedy("if this repeats, two agents run with the same identity: let one of them join again"))
+		old.to.end(errReplaced(host))
 	}
 	s.call.Lock()
 	if l.current() {
@@ -247,6 +243,11 @@ func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to 
 	}
 	s.mu.Unlock()
 	return l, nil
+}
+
+func errReplaced(host string) *api.Error {
+	return api.Errorf(api.CodeConflict, "a newer connection of host %s replaced this one", host).
+		WithRemedy("if this repeats, two agents run with the same identity: let one of them join again")
 }
 
 func (h *Hub) welcome(host string, hello *api.Hello) (*api.Welcome, error) {

@@ -1,0 +1,242 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+
+	"drover/api"
+)
+
+// peer is who is at the other end of a server's connection.
+type peer struct {
+	credentials.CommonAuthInfo
+	host    string
+	expires time.Time
+	expired bool       // may only renew
+	err     *api.Error // why it may do nothing
+	conn    net.Conn
+}
+
+func (*peer) AuthType() string { return "drover" }
+
+// door is the server's TLS: it admits a bounded number of handshakes at once,
+// and tells who came. A certificate that is not of this fleet still gets
+// through the handshake, so that the host hears why it is refused; each method
+// refuses it then, and the connection is cut soon after.
+type door struct {
+	cfg     ServerConfig
+	tls     *tls.Config
+	now     func() time.Time
+	slots   chan struct{}
+	waiting atomic.Int64
+}
+
+func newDoor(cfg ServerConfig, now func() time.Time) *door {
+	if cfg.Handshakes <= 0 {
+		cfg.Handshakes = 32
+	}
+	if cfg.Waiting <= 0 {
+		cfg.Waiting = 10000
+	}
+	if cfg.HandshakeTimeout <= 0 {
+		cfg.HandshakeTimeout = 10 * time.Second
+	}
+	if cfg.Grace <= 0 {
+		cfg.Grace = 30 * 24 * time.Hour
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &door{cfg: cfg, now: now, slots: make(chan struct{}, cfg.Handshakes), tls: &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		NextProtos: []string{"h2"},
+		ClientAuth: tls.RequireAnyClientCert, // identify verifies it
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return cfg.Certificate()
+		},
+		// A resumed session would skip the certificate; agents stay connected
+		// for days, so there is nothing to gain.
+		SessionTicketsDisabled: true,
+	}}
+}
+
+func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if d.waiting.Add(1) > int64(d.cfg.Waiting+d.cfg.Handshakes) {
+		d.waiting.Add(-1)
+		return nil, nil, errors.New("too many connections wait for their handshake")
+	}
+	d.slots <- struct{}{}
+	defer func() { <-d.slots; d.waiting.Add(-1) }()
+
+	// gRPC takes the deadline off when the connection stands.
+	if err := raw.SetDeadline(time.Now().Add(d.cfg.HandshakeTimeout)); err != nil {
+		return nil, nil, err
+	}
+	conn := tls.Server(raw, d.tls)
+	if err := conn.Handshake(); err != nil {
+		d.cfg.Log.Debug("link: handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
+		return nil, nil, err
+	}
+	p := d.identify(conn.ConnectionState().PeerCertificates)
+	p.conn = conn
+	p.CommonAuthInfo = credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}
+	if p.err != nil || p.expired {
+		d.cfg.Log.Warn("link: certificate not accepted", "remote", raw.RemoteAddr().String(), "host", p.host, "error", p.err, "expired", p.expired)
+		time.AfterFunc(d.cfg.HandshakeTimeout, func() { conn.Close() })
+	}
+	return conn, p, nil
+}
+
+func (d *door) identify(chain []*x509.Certificate) *peer {
+	p := &peer{}
+	if len(chain) == 0 {
+		p.err = api.Errorf(api.CodeUnauthorized, "the agent sent no certificate")
+		return p
+	}
+	cert := chain[0]
+	p.expires = cert.NotAfter
+	now := d.now()
+	opts := x509.VerifyOptions{Roots: d.cfg.Roots(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Intermediates: x509.NewCertPool()}
+	for _, c := range chain[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	_, err := cert.Verify(opts)
+	if now.After(cert.NotAfter) {
+		opts.CurrentTime = cert.NotAfter
+		_, err = cert.Verify(opts)
+		p.expired = err == nil
+	}
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		p.err = api.Errorf(api.CodeUnauthorized, "the host's certificate was issued by %q, not by this fleet (%s)", cert.Issuer.CommonName, d.cfg.Fleet).
+			WithRemedy("on the host, run `drover-agent join` with a token of this fleet, or give it this fleet's old server address")
+		return p
+	case err != nil:
+		p.err = api.Errorf(api.CodeUnauthorized, "cannot accept the host's certificate: %v", err).
+			WithRemedy("check the clocks of both machines; else run `drover-agent join` with a new token")
+		return p
+	}
+	host, err := d.cfg.Identify(cert)
+	if err != nil {
+		var e *api.Error
+		if !errors.As(err, &e) {
+			e = api.Errorf(api.CodeUnauthorized, "cannot accept the host's certificate: %v", err)
+		}
+		p.err = e
+		return p
+	}
+	p.host = host
+	if p.expired && now.Sub(cert.NotAfter) > d.cfg.Grace {
+		p.expired = false
+		p.err = api.Errorf(api.CodeUnauthorized, "the certificate of host %s ended %s, too long ago to renew it", host, cert.NotAfter.UTC().Format(time.DateTime)).
+			WithRemedy("run `drover-agent join` on the host with a new token")
+	}
+	return p
+}
+
+// may refuses a peer what its certificate is not good for.
+func (p *peer) may(renewOnly bool) error {
+	if p.err != nil {
+		return p.err
+	}
+	if p.expired && !renewOnly {
+		return api.Errorf(api.CodeUnauthorized, "the certificate of host %s ended %s", p.host, p.expires.UTC().Format(time.DateTime)).
+			WithRemedy("the agent renews it by itself; if it does not, run `drover-agent join` with a new token")
+	}
+	return nil
+}
+
+func (d *door) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("the server's end dials nobody")
+}
+
+func (d *door) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
+}
+func (d *door) Clone() credentials.TransportCredentials { return d }
+func (d *door) OverrideServerName(string) error         { return nil }
+
+// dialTLS connects to a server and makes sure that it is one of this fleet.
+func dialTLS(ctx context.Context, addr string, cfg DialConfig) (*tls.Conn, error) {
+	cert, err := cfg.Certificate()
+	if err != nil {
+		return nil, err
+	}
+	d := net.Dialer{Timeout: 15 * time.Second}
+	raw, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, api.Errorf(api.CodeUnavailable, "cannot reach server %s: %v", addr, err)
+	}
+	conn := tls.Client(raw, &tls.Config{
+		MinVersion:           tls.VersionTLS13,
+		NextProtos:           []string{"h2"},
+		ServerName:           ServerName,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil },
+		RootCAs:              cfg.Roots(),
+	})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, handshakeError(addr, cfg.Fleet, err)
+	}
+	if conn.ConnectionState().NegotiatedProtocol != "h2" {
+		conn.Close()
+		return nil, api.Errorf(api.CodeInvalid, "%s is no Drover link: it does not speak HTTP/2", addr).
+			WithRemedy("check the address and port of the link (7441 unless set otherwise)")
+	}
+	return conn, nil
+}
+
+func handshakeError(addr, fleet string, err error) error {
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &unknown):
+		issuer := "nobody"
+		if unknown.Cert != nil {
+			issuer = fmt.Sprintf("%q", unknown.Cert.Issuer.CommonName)
+		}
+		return api.Errorf(api.CodeUnauthorized, "server %s is not of this host's fleet (%s): its certificate was issued by %s", addr, fleet, issuer).
+			WithRemedy("if the host should change fleets, run `drover-agent join` with a token of the other one; else check the address")
+	case errors.As(err, &name):
+		return api.Errorf(api.CodeUnauthorized, "%s is of this fleet but no Drover server: %v", addr, name).WithRemedy("check the address")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return api.Errorf(api.CodeUnauthorized, "cannot accept the certificate of server %s: %v", addr, invalid).WithRemedy("check the clocks of both machines")
+	case errors.As(err, &record):
+		return api.Errorf(api.CodeInvalid, "%s is no Drover link: it does not speak TLS", addr).
+			WithRemedy("check the address and port of the link (7441 unless set otherwise)")
+	}
+	return api.Errorf(api.CodeUnavailable, "cannot open a line to server %s: %v", addr, err)
+}
+
+// standing are the credentials of a connection whose handshake is done.
+type standing struct{}
+
+type standingInfo struct{ credentials.CommonAuthInfo }
+
+func (standingInfo) AuthType() string { return "tls" }
+
+func (standing) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return conn, standingInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
+}
+
+func (standing) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("an agent's end serves nobody")
+}
+
+func (standing) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
+}
+func (standing) Clone() credentials.TransportCredentials { return standing{} }
+func (standing) OverrideServerName(string) error         { return nil }
