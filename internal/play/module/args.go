@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -116,16 +117,13 @@ func (m *Module) CheckArgs(args map[string]any) []*api.Error {
 	for _, n := range names {
 		v := args[n]
 		if n == rawParams {
-			if m.FreeForm != "" {
+			if m.FreeForm != "" || m.AnyArgs {
 				if v != nil && v != "" {
-					given[m.FreeForm] = v
+					given[cmp.Or(m.FreeForm, rawParams)] = v
 				}
 				continue
 			}
 			if s, ok := v.(string); ok && strings.TrimSpace(s) == "" {
-				continue
-			}
-			if m.AnyArgs {
 				continue
 			}
 			add("", fmt.Sprintf("give the parameters of %s as key: value", m.Name), "this task '%s' has extra params, which is only allowed in modules that take free text: %v", m.Name, v)

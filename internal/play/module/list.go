@@ -10,7 +10,8 @@ import (
 
 // modules is the one list of what Drover runs on hosts, by short name.
 var modules = byName([]*Module{
-	pingModule,
+	// run things
+	pingModule, commandModule, shellModule, rawModule, scriptModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;

@@ -103,8 +103,9 @@ type Module struct {
 	Name   string
 	Params []Param
 	// FreeForm names the parameter that takes the free text of `module: text`
-	// (the argument _raw_params); FreeFormArgs names the parameters that
-	// may stand inside that text as key=value.
+	// (the argument _raw_params); FreeFormArgs names the parameters that may
+	// stand inside that text as key=value. SplitFreeForm takes them out, before
+	// anything is templated; Run never splits.
 	FreeForm     string
 	FreeFormArgs []string
 	FileArgs     bool // takes mode, owner, group and the other file attributes as well

@@ -92,6 +92,38 @@ func FreeForm(text string, names []string) (rest string, args map[string]string)
 	return strings.TrimSpace(kept.String()), args
 }
 
+// SplitFreeForm turns `module: text` into arguments: for a module that takes free
+// text the key=value words it knows and the rest as _raw_params, for any
+// other all key=value words, and what is none as _raw_params.
+func (m *Module) SplitFreeForm(text string) map[string]any {
+	out := map[string]any{}
+	names := m.FreeFormArgs
+	if m.FreeForm == "" {
+		for i := 0; i < len(text); {
+			for i < len(text) && isSpace(text[i]) {
+				i++
+			}
+			start := i
+			i = wordEnd(text, i)
+			if k, _, ok := strings.Cut(text[start:i], "="); ok && isName(k) {
+				names = append(names, k)
+			}
+		}
+	}
+	rest, args := FreeForm(text, names)
+	for k, v := range args {
+		out[k] = v
+	}
+	if rest != "" {
+		out[rawParams] = rest
+	}
+	return out
+}
+
+func isName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
+}
+
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 // wordEnd is where the word that starts at i ends; quotes and templates hold
