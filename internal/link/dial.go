@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -23,10 +22,9 @@ import (
 type DialConfig struct {
 	// Servers are tried in order, host:port each; the one that worked last comes first.
 	Servers func() []string
-	// Certificate is the host's, asked at each handshake.
-	Certificate func() (*tls.Certificate, error)
-	// Roots are the fleet's, asked at each handshake.
-	Roots func() *x509.CertPool
+	// TLS proves the host and knows the fleet's servers (pki's Identity.TLS);
+	// it is asked before each handshake, so that the certificate may rotate.
+	TLS func() (*tls.Config, error)
 	// Fleet is the fleet's id, to say in errors.
 	Fleet string
 	// Timeout bounds the wait for one server, handshake queue and all; 60 s.

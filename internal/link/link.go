@@ -9,10 +9,6 @@ import (
 	"drover/api"
 )
 
-// ServerName is the DNS name in the certificate of every server of a fleet. An
-// agent asks for it whatever address it dials, so that a server may move.
-const ServerName = "drover-server"
-
 // Limits of the line.
 const (
 	MaxMessage = 8 << 20  // bytes of one message, encoded

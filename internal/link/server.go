@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"log/slog"
 	"net"
@@ -21,11 +20,12 @@ import (
 
 // ServerConfig is the network side of a Hub.
 type ServerConfig struct {
-	// Certificate is the server's own, with ServerName among its names and
-	// usage "server"; it is asked at each handshake, so that it may rotate.
-	Certificate func() (*tls.Certificate, error)
-	// Roots are the fleet's, asked at each handshake.
-	Roots func() *x509.CertPool
+	// TLS has the server's certificate (pki's LinkTLS). What it says of
+	// clients' certificates is replaced: they are verified against Roots after
+	// the handshake, so that a host that is refused hears why.
+	TLS *tls.Config
+	// Roots is the PEM of the fleet's roots, asked at each handshake.
+	Roots func() []byte
 	// Identify reads the host's name from a verified certificate.
 	Identify Identify
 	// Fleet is the fleet's id, to say in errors.

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +38,7 @@ type door struct {
 	cfg     ServerConfig
 	tls     *tls.Config
 	now     func() time.Time
+	roots   *rootPool
 	slots   chan struct{}
 	waiting atomic.Int64
 }
@@ -56,17 +59,52 @@ func newDoor(cfg ServerConfig, now func() time.Time) *door {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &door{cfg: cfg, now: now, slots: make(chan struct{}, cfg.Handshakes), tls: &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		NextProtos: []string{"h2"},
-		ClientAuth: tls.RequireAnyClientCert, // identify verifies it
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return cfg.Certificate()
-		},
-		// A resumed session would skip the certificate; agents stay connected
-		// for days, so there is nothing to gain.
-		SessionTicketsDisabled: true,
-	}}
+	d := &door{cfg: cfg, now: now, slots: make(chan struct{}, cfg.Handshakes), roots: &rootPool{pem: cfg.Roots}}
+	d.tls = ours(cfg.TLS)
+	if choose := d.tls.GetConfigForClient; choose != nil {
+		d.tls.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := choose(h)
+			if c == nil || err != nil {
+				return c, err
+			}
+			return ours(c), nil
+		}
+	}
+	return d
+}
+
+// ours is what the link needs, on top of the certificate in c.
+func ours(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.MinVersion = tls.VersionTLS13
+	c.NextProtos = []string{"h2"}
+	c.ClientAuth = tls.RequireAnyClientCert // identify verifies it
+	c.VerifyConnection = nil
+	c.VerifyPeerCertificate = nil
+	// A resumed session would skip the certificate; agents stay connected for
+	// days, so there is nothing to gain.
+	c.SessionTicketsDisabled = true
+	return c
+}
+
+// rootPool parses the roots again only when they changed.
+type rootPool struct {
+	pem  func() []byte
+	mu   sync.Mutex
+	last []byte
+	pool *x509.CertPool
+}
+
+func (r *rootPool) get() *x509.CertPool {
+	now := r.pem()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pool == nil || !bytes.Equal(now, r.last) {
+		r.pool = x509.NewCertPool()
+		r.pool.AppendCertsFromPEM(now)
+		r.last = bytes.Clone(now)
+	}
+	return r.pool
 }
 
 func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -105,7 +143,7 @@ func (d *door) identify(chain []*x509.Certificate) *peer {
 	cert := chain[0]
 	p.expires = cert.NotAfter
 	now := d.now()
-	opts := x509.VerifyOptions{Roots: d.cfg.Roots(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Intermediates: x509.NewCertPool()}
+	opts := x509.VerifyOptions{Roots: d.roots.get(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Intermediates: x509.NewCertPool()}
 	for _, c := range chain[1:] {
 		opts.Intermediates.AddCert(c)
 	}
@@ -168,22 +206,22 @@ func (d *door) OverrideServerName(string) error         { return nil }
 
 // dialTLS connects to a server and makes sure that it is one of this fleet.
 func dialTLS(ctx context.Context, addr string, cfg DialConfig) (*tls.Conn, error) {
-	cert, err := cfg.Certificate()
+	base, err := cfg.TLS()
 	if err != nil {
 		return nil, err
+	}
+	base = base.Clone()
+	base.MinVersion = tls.VersionTLS13
+	base.NextProtos = []string{"h2"}
+	if base.ServerName == "" {
+		base.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	d := net.Dialer{Timeout: 15 * time.Second}
 	raw, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, api.Errorf(api.CodeUnavailable, "cannot reach server %s: %v", addr, err)
 	}
-	conn := tls.Client(raw, &tls.Config{
-		MinVersion:           tls.VersionTLS13,
-		NextProtos:           []string{"h2"},
-		ServerName:           ServerName,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil },
-		RootCAs:              cfg.Roots(),
-	})
+	conn := tls.Client(raw, base)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, handshakeError(addr, cfg.Fleet, err)
@@ -197,11 +235,14 @@ func dialTLS(ctx context.Context, addr string, cfg DialConfig) (*tls.Conn, error
 }
 
 func handshakeError(addr, fleet string, err error) error {
+	var known *api.Error
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.As(err, &known):
+		return known
 	case errors.As(err, &unknown):
 		issuer := "nobody"
 		if unknown.Cert != nil {
