@@ -37,7 +37,9 @@ func Public(why string) Access { return Access{kind: accessPublic, why: why} }
 
 // JoinToken lets in who shows a join token as bearer. The handler itself
 // spends the token: spending is what checks it, once.
-func JoinToken() Access { return Access{kind: accessJoin, why: "the join token is checked and spent by the handler"} }
+func JoinToken() Access {
+	return Access{kind: accessJoin, why: "the join token is checked and spent by the handler"}
+}
 
 // IsZero reports whether a is no rule at all.
 func (a Access) IsZero() bool {
