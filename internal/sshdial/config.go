@@ -21,7 +21,8 @@ import (
 
 // config is the user's SSH configuration, files in the order of their rank.
 type config struct {
-	files []*ssh_config.Config
+	override map[string]string // by lower-case key
+	files    []*ssh_config.Config
 }
 
 func homeDir() string {
@@ -131,6 +132,9 @@ func matchAsHost(criteria string) string {
 
 // get is the first value of a key for a host, "" when there is none.
 func (c *config) get(host, key string) string {
+	if v := c.override[strings.ToLower(key)]; v != "" {
+		return v
+	}
 	for _, f := range c.files {
 		if v, err := f.Get(host, key); err == nil && v != "" {
 			return v
@@ -141,6 +145,9 @@ func (c *config) get(host, key string) string {
 
 func (c *config) all(host, key string) []string {
 	var out []string
+	if v := c.override[strings.ToLower(key)]; v != "" {
+		out = append(out, v)
+	}
 	for _, f := range c.files {
 		if v, err := f.GetAll(host, key); err == nil {
 			out = append(out, v...)

@@ -50,6 +50,8 @@ type Options struct {
 	// KnownHosts replaces UserKnownHostsFile and GlobalKnownHostsFile.
 	KnownHosts []string
 	HostKeys   HostKeys
+	// Override are keys of ssh_config that win over the files, like ssh's -o.
+	Override map[string]string
 	// AgentSocket is the agent's; nil means IdentityAgent or SSH_AUTH_SOCK, "" none.
 	AgentSocket *string
 	// Passphrase opens an encrypted key. It is asked once a key, and only when
@@ -92,6 +94,10 @@ func New(o Options) (*Dialer, error) {
 	conf, err := readConfig(files, home)
 	if err != nil {
 		return nil, err
+	}
+	conf.override = map[string]string{}
+	for k, v := range o.Override {
+		conf.override[strings.ToLower(k)] = v
 	}
 	return &Dialer{o: o, home: home, conf: conf, keys: newKeyring(), known: map[string]*knownHosts{}, jumps: map[string]*jump{}}, nil
 }
