@@ -29,11 +29,15 @@ type staged struct {
 	done bool
 }
 
-// stage opens a temporary file in the folder of dest (a path as a module names
-// it, symbolic links followed). It has a fixed name and is locked, so that what
-// a killed run left is taken over by the next one instead of piling up.
-func (h *Host) stage(dest string) (*staged, error) {
-	real := h.Path(h.Realpath(dest))
+// stage opens a temporary file in the folder of dest, a path as a module names
+// it; follow writes to where a symbolic link leads instead of replacing the
+// link. The name is fixed and the file locked, so that what a killed run left
+// is taken over by the next one instead of piling up.
+func (h *Host) stage(dest string, follow bool) (*staged, error) {
+	if follow {
+		dest = h.Realpath(dest)
+	}
+	real := h.Path(dest)
 	dir, base := filepath.Split(real)
 	if len(base) > 200 {
 		base = base[:200]
@@ -95,7 +99,7 @@ func (s *staged) abort() {
 func (s *staged) commit(a *attrs, unsafe bool) error {
 	mode := uint32(0o666) &^ umask()
 	uid, gid := -1, -1
-	if fi, err := os.Lstat(s.dest); err == nil {
+	if fi, err := os.Lstat(s.dest); err == nil && fi.Mode()&fs.ModeSymlink == 0 {
 		if fi.IsDir() {
 			return fmt.Errorf("cannot replace %s: it is a directory", s.dest)
 		}
@@ -223,7 +227,7 @@ func (c *Call) writeOptions() writeOptions {
 // WriteFile replaces a file in one step, keeping owner, mode and extended
 // attributes of the one that was there.
 func (h *Host) WriteFile(path string, data []byte) error {
-	s, err := h.stage(path)
+	s, err := h.stage(path, true)
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -237,7 +241,7 @@ func (h *Host) WriteFile(path string, data []byte) error {
 // writeFile replaces a file as the common parameters say. A failed validation
 // is a failed result.
 func (c *Call) writeFile(ctx context.Context, path string, data []byte, o writeOptions) *Result {
-	s, err := c.Host.stage(path)
+	s, err := c.Host.stage(path, true)
 	if err != nil {
 		return Fail("cannot write %s: %v", path, err)
 	}
@@ -290,7 +294,7 @@ func (c *Call) backup(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot back up %s: %w", path, err)
 	}
-	s, err := c.Host.stage(name)
+	s, err := c.Host.stage(name, true)
 	if err != nil {
 		return "", fmt.Errorf("cannot back up %s: %w", path, err)
 	}

@@ -12,6 +12,8 @@ import (
 var modules = byName([]*Module{
 	// run things
 	pingModule, commandModule, shellModule, rawModule, scriptModule,
+	// files
+	copyModule, templateModule, fileModule, statModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;

@@ -138,4 +138,4 @@ func applyClause(cur uint32, who string, op byte, perms string, dir bool, mask u
 }
 
 // modeString is a mode as Ansible returns it: "0644".
-func modeString(bits uint32) string { return fmt.Sprintf("%04o", bits&0o7777) }
+func modeString(bits uint32) string { return fmt.Sprintf("0%03o", bits&0o7777) }

@@ -2,6 +2,8 @@ package module
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"drover/api"
@@ -102,3 +104,7 @@ func jsonText(v map[string]any) string {
 	}
 	return string(b) + "\n"
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func validJSON(b []byte) bool { return json.Valid(b) }
