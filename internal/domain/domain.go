@@ -38,8 +38,8 @@ type Kind struct {
 	Read  Access // get, list and watch
 	Write Access // create, replace, patch and delete
 	// ReadOnly marks a kind that only the server writes: the generic API
-	// offers no writes. NoDelete and NoCreate take away one verb each.
-	ReadOnly, NoDelete, NoCreate bool
+	// offers no writes. The others take away one verb each.
+	ReadOnly, NoCreate, NoUpdate, NoDelete bool
 
 	// BeforeWrite checks or completes an object that somebody writes; old is
 	// nil when it is created. Status has been set to the stored one before.

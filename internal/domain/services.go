@@ -10,6 +10,7 @@ import (
 	"drover/internal/audit"
 	"drover/internal/blob"
 	"drover/internal/journal"
+	"drover/internal/link"
 	"drover/internal/pki"
 	"drover/internal/store"
 )
@@ -32,7 +33,7 @@ type Services struct {
 	Audit   *audit.Log
 	Access  *access.Access
 	CA      *pki.CA
-	Hub     Hub
+	Hub     *link.Hub // takes agents once all rooms are made
 
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -45,38 +46,15 @@ type Services struct {
 	API   func() string
 }
 
-// Hub is the server's end of the link as rooms use it: link.Hub, and Seen.
-type Hub interface {
-	// Send queues a message and returns at once; an error means it was not taken.
-	Send(host string, m *api.ToAgent) error
-	// SendWait waits for room in the host's queue.
-	SendWait(ctx context.Context, host string, m *api.ToAgent) error
-	// Broadcast sends one message to many hosts; the result names those that did not get it.
-	Broadcast(hosts []string, m *api.ToAgent) map[string]error
-	Connected(host string) bool
-	Hosts() []string // connected ones, by name
-	// Disconnect ends a host's connection, telling it why.
-	Disconnect(host string, why *api.Error)
-	// Seen is when a connected host's connection began and when its last message came.
-	Seen(host string) (since, last time.Time, ok bool)
-}
-
 // Link is what a room does on the line to the hosts. Each part may be nil.
 type Link struct {
 	// Consumer hears of every host and every message; each room takes what is
 	// its own and leaves the rest alone.
-	Consumer Consumer
+	Consumer link.Consumer
 	// MayFetch allows a blob to a host by returning nil; one room that allows it is enough.
 	MayFetch func(ctx context.Context, host, sha256 string) error
 	// Renew answers a certificate request; one room at most has it.
 	Renew func(ctx context.Context, host string, r *api.RenewRequest) (*api.RenewResponse, error)
 	// Offer names the agent a host should run instead, or nil. It must not block.
 	Offer func(host string, hello *api.Hello) *api.AgentOffer
-}
-
-// Consumer is link.Consumer: calls about one host never overlap.
-type Consumer interface {
-	Joined(host string, hello *api.Hello)
-	Left(host string, undelivered []*api.ToAgent)
-	Message(host string, m *api.ToServer)
 }
