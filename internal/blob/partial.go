@@ -72,7 +72,11 @@ func (p *Partial) Commit() error {
 	if got := hex.EncodeToString(h.Sum(nil)); got != p.hash {
 		return errors.Join(mismatch(p.hash, got), os.Remove(p.f.Name()))
 	}
-	return p.s.place(p.f, p.hash)
+	if err := p.s.place(p.f, p.hash); err != nil {
+		return err
+	}
+	_ = os.Remove(p.f.Name()) // there only if somebody else was faster
+	return nil
 }
 
 // Close keeps what is there for a later Resume. After Commit it does nothing.
