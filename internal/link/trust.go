@@ -79,6 +79,7 @@ func ours(c *tls.Config) *tls.Config {
 	c.MinVersion = tls.VersionTLS13
 	c.NextProtos = []string{"h2"}
 	c.ClientAuth = tls.RequireAnyClientCert // identify verifies it
+	c.ClientCAs = nil                       // as a hint it would keep another fleet's hosts from sending theirs
 	c.VerifyConnection = nil
 	c.VerifyPeerCertificate = nil
 	// A resumed session would skip the certificate; agents stay connected for
