@@ -13,7 +13,7 @@ var modules = byName([]*Module{
 	// run things
 	pingModule, commandModule, shellModule, rawModule, scriptModule,
 	// files
-	copyModule, templateModule, fileModule, statModule,
+	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;
