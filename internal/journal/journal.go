@@ -215,7 +215,7 @@ func failure(doing string, err error) error {
 }
 
 // Append adds events and returns when they are on disk. Seq, and Time where
-// zero, are set in the given events. If ctx ends first, they may still be written.
+// zero, are set in the given events. ctx bounds the wait for a place in the queue.
 func (j *Journal) Append(ctx context.Context, events ...*api.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -247,7 +247,9 @@ func (j *Journal) Append(ctx context.Context, events ...*api.Event) error {
 	}
 }
 
-func errClosed() error { return api.Errorf(api.CodeUnavailable, "cannot use the journal: it is closed") }
+func errClosed() error {
+	return api.Errorf(api.CodeUnavailable, "cannot use the journal: it is closed")
+}
 
 // batchBytes bounds what is written with one fsync.
 const batchBytes = 1 << 20
@@ -266,12 +268,14 @@ func (j *Journal) write() {
 				return
 			}
 		}
-		j.group(r)
+		for r != nil {
+			r = j.group(r)
+		}
 	}
 }
 
-// group writes r and all that waits behind it.
-func (j *Journal) group(r *request) {
+// group writes r and what waits behind it, and returns the request that found no room.
+func (j *Journal) group(r *request) *request {
 	var buf bytes.Buffer
 	var events []api.Event
 	var waiting []*request
@@ -312,9 +316,7 @@ func (j *Journal) group(r *request) {
 	for _, w := range waiting {
 		w.done <- err
 	}
-	if r != nil { // the batch was full
-		j.group(r)
-	}
+	return r
 }
 
 // commit writes lines, syncs, and shows the events.
