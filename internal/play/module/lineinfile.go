@@ -98,7 +98,7 @@ func lineMatcher(c *Call) (func(line string) ([]int, error), *Result) {
 		if bad != nil {
 			return nil, bad
 		}
-		return func(l string) ([]int, error) { return re.find(l, 0) }, nil
+		return func(l string) ([]int, error) { return re.find(l) }, nil
 	case c.Has("search_string"):
 		s := c.Str("search_string")
 		return func(l string) ([]int, error) {
@@ -175,7 +175,7 @@ func (e *edit) presentLine(r *Result, lines []string, match func(string) ([]int,
 			}
 		}
 		text = ended(text)
-		if lines[hit] == text || stripEnd(lines[hit])+"\n" == text && !strings.HasSuffix(lines[hit], "\n") {
+		if lines[hit] == text {
 			return lines, nil
 		}
 		lines[hit] = text

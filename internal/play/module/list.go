@@ -13,7 +13,7 @@ var modules = byName([]*Module{
 	// run things
 	pingModule, commandModule, shellModule, rawModule, scriptModule,
 	// files
-	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule,
+	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule, slurpModule, tempfileModule, findModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;

@@ -83,21 +83,13 @@ func latin(s string) string {
 	return string(r)
 }
 
-// find is the first match at or after byte from: pairs of start and end for the
-// whole and each group, -1 where a group took no part; nil if there is none.
-func (p *pyRegex) find(s string, from int) ([]int, error) {
+// find is the first match: pairs of start and end for the whole and each group,
+// -1 where a group took no part; nil if there is none.
+func (p *pyRegex) find(s string) ([]int, error) {
 	if p.std != nil {
-		if from == 0 {
-			return p.std.FindStringSubmatchIndex(s), nil
-		}
-		for _, m := range p.std.FindAllStringSubmatchIndex(s, -1) {
-			if m[0] >= from {
-				return m, nil
-			}
-		}
-		return nil, nil
+		return p.std.FindStringSubmatchIndex(s), nil
 	}
-	m, err := p.ext.FindRunesMatchStartingAt([]rune(latin(s)), from)
+	m, err := p.ext.FindStringMatch(latin(s))
 	if err != nil || m == nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func runReplace(ctx context.Context, c *Call) *Result {
 		if err != nil {
 			return Fail("%v", err)
 		}
-		m, err := re.find(e.before, 0)
+		m, err := re.find(e.before)
 		if err != nil {
 			return Fail("%v", err)
 		}
