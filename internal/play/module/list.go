@@ -14,6 +14,7 @@ var modules = byName([]*Module{
 	pingModule, commandModule, shellModule, rawModule, scriptModule,
 	// files
 	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule, slurpModule, tempfileModule, findModule,
+	setupModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;
