@@ -2,40 +2,328 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
+	"drover/api"
+	"drover/internal/access"
+	"drover/internal/audit"
+	"drover/internal/blob"
 	"drover/internal/domain"
+	"drover/internal/journal"
 	"drover/internal/link"
+	"drover/internal/pki"
+	"drover/internal/store"
+)
+
+// Names of what a server keeps in its data directory.
+const (
+	auditFile  = "audit.jsonl"
+	storeDir   = "store"
+	caDir      = "ca"
+	blobDir    = "blobs"
+	journalDir = "journal"
 )
 
 // Server is one control plane with its services open and its routes
 // assembled. It listens to nothing by itself, so that a test can use it in
 // process: Handler is the whole API, Hub takes agents in memory.
-type Server struct{}
+type Server struct {
+	cfg    Config
+	layout layout
+	log    *slog.Logger
+	now    func() time.Time
 
-// New opens everything in cfg.DataDir and assembles the rooms.
-func New(ctx context.Context, cfg Config) (*Server, error) { return nil, nil }
+	store    *store.Store
+	blobs    *blob.Store
+	journal  *journal.Journal
+	auditLog *audit.Log
+	access   *access.Access
+	ca       *pki.CA
+	hub      *link.Hub
+	people   *store.Table[api.Person, *api.Person]
+	tokens   *store.Table[api.Token, *api.Token]
+
+	services    domain.Services
+	handler     http.Handler
+	table       *table
+	kindInfos   []KindInfo
+	openapi     []byte
+	loops       []domain.Loop
+	metrics     *metrics
+	streams     streams
+	crossOrigin *http.CrossOriginProtection
+	adminToken  string
+
+	// closers close the services, the last opened first.
+	closers []func() error
+
+	draining context.Context // ends when streams are to end
+	drain    context.CancelFunc
+	running  context.Context // ends when loops are to end
+	stop     context.CancelFunc
+	work     sync.WaitGroup
+
+	mu    sync.Mutex
+	addrs Addresses
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New opens everything in cfg.DataDir and assembles the rooms. On an error
+// nothing stays open.
+func New(ctx context.Context, cfg Config) (_ *Server, err error) {
+	s := &Server{cfg: cfg, layout: layout{cfg.DataDir}, log: cfg.Log, now: cfg.Now, crossOrigin: http.NewCrossOriginProtection()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
+	s.running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(s.layout.full(err), s.Close())
+		}
+	}()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.assemble(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.credential(ctx)
+}
+
+// open opens the services: directory, store, and what stands on it.
+func (s *Server) open(ctx context.Context) error {
+	lock, err := s.layout.open()
+	if err != nil {
+		return err
+	}
+	s.onClose(lock.Close)
+
+	backend := s.cfg.Backend
+	if backend == nil {
+		if s.cfg.OpenBackend == nil {
+			return errors.New("cannot start: the program links no store engine")
+		}
+		if backend, err = s.cfg.OpenBackend(ctx, s.layout.path(storeDir), s.cfg.EtcdURL, s.log.With("part", "store")); err != nil {
+			return err
+		}
+		s.onClose(backend.Close)
+	}
+	kinds := access.Kinds()
+	for _, room := range s.cfg.Rooms {
+		kinds = append(kinds, room.Kinds...)
+	}
+	s.store = store.New(backend, kinds...)
+	s.onClose(func() error { s.store.Close(); return nil })
+	if err := s.store.Ready(ctx); err != nil {
+		return fmt.Errorf("cannot read the store: %w", err)
+	}
+	if s.ca, err = pki.OpenCA(s.layout.path(caDir), pki.Options{Now: s.cfg.Now}); err != nil {
+		return err
+	}
+	if s.blobs, err = blob.Open(s.layout.path(blobDir)); err != nil {
+		return err
+	}
+	if s.journal, err = journal.Open(s.layout.path(journalDir), journal.Options{Now: s.cfg.Now}); err != nil {
+		return err
+	}
+	s.onClose(s.journal.Close)
+	if s.auditLog, err = audit.Open(s.layout.path(auditFile), audit.Options{Now: s.cfg.Now}); err != nil {
+		return err
+	}
+	s.onClose(s.auditLog.Close)
+	s.access = access.New(access.Options{Store: s.store, Now: s.cfg.Now, Log: s.log.With("part", "access")})
+	s.people = store.TableOf[api.Person](s.store, "person")
+	s.tokens = store.TableOf[api.Token](s.store, "token")
+	return nil
+}
+
+func (s *Server) onClose(fn func() error) { s.closers = append(s.closers, fn) }
+
+// assemble makes the rooms and puts all they hand over behind the door.
+func (s *Server) assemble(ctx context.Context) error {
+	line := &hosts{blobs: s.blobs}
+	s.hub = link.NewHub(link.HubConfig{Consumer: line, Authorizer: line, Blobs: line, Renewer: line, Offer: line.offer,
+		ServerVersion: s.cfg.Version, Now: s.cfg.Now})
+	s.services = domain.Services{Store: s.store, Blobs: s.blobs, Journal: s.journal, Audit: s.auditLog, Access: s.access, CA: s.ca, Hub: s.hub,
+		Log: s.log, Now: s.now, DataDir: s.cfg.DataDir, Version: s.cfg.Version, Links: s.linkAddresses, API: s.apiURL}
+	s.metrics = newMetrics(s)
+
+	domains := []domain.Domain{s.accessDomain()}
+	for _, room := range s.cfg.Rooms {
+		services := s.services
+		services.Log = s.log.With("room", room.Name)
+		d, err := room.New(services)
+		if err != nil {
+			return fmt.Errorf("cannot start the room %s: %w", room.Name, err)
+		}
+		domains = append(domains, d)
+	}
+	s.table = &table{}
+	s.table.add(false, s.systemRoutes()...)
+	s.table.add(false, s.historyRoutes()...)
+	for _, d := range domains {
+		if err := s.addKinds(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range domains {
+		s.table.add(true, d.Routes...)
+		s.loops = append(s.loops, d.Loops...)
+		line.add(d.Link)
+	}
+	s.loops = append(s.loops, domain.Loop{Name: "server.metrics", Run: s.countEvents}, domain.Loop{Name: "server.sweep", Leader: true, Run: s.sweep})
+	docs, err := readComments(api.Source)
+	if err != nil {
+		return err
+	}
+	version := s.cfg.Version
+	if version == "" {
+		version = "dev"
+	}
+	if s.openapi, err = document(version, s.table.sorted(), docs); err != nil {
+		return err
+	}
+	s.handler = s.mux(s.table)
+	return checkDocument(s.openapi)
+}
+
+func (s *Server) addKinds(d domain.Domain) error {
+	for _, k := range d.Kinds {
+		if problem := checkKind(k); problem != "" {
+			panic(fmt.Sprintf("server: kind %q of room %s %s", k.Name, d.Name, problem))
+		}
+		rows, err := s.store.Kind(k.Name)
+		if err != nil {
+			return fmt.Errorf("the room %s serves a kind that it does not store: %w", d.Name, err)
+		}
+		s.table.add(false, (&kindAPI{s: s, kind: k, rows: rows}).routes()...)
+		s.kindInfos = append(s.kindInfos, describe(d.Name, k))
+	}
+	slices.SortFunc(s.kindInfos, func(a, b KindInfo) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
 
 // Handler is the API: every route behind its access rule.
-func (s *Server) Handler() http.Handler { return nil }
+func (s *Server) Handler() http.Handler { return s.handler }
 
 // Hub is where agents connect: link.Memory(s.Hub(), host).
-func (s *Server) Hub() *link.Hub { return nil }
+func (s *Server) Hub() *link.Hub { return s.hub }
 
 // Services are what the rooms stand on.
-func (s *Server) Services() domain.Services { return domain.Services{} }
+func (s *Server) Services() domain.Services { return s.services }
 
 // AdminToken is the secret of the credential for this machine's root user.
-func (s *Server) AdminToken() string { return "" }
+func (s *Server) AdminToken() string { return s.adminToken }
 
 // Start starts the rooms' loops. They end with Close.
-func (s *Server) Start(ctx context.Context) error { return nil }
+func (s *Server) Start(ctx context.Context) error {
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("cannot start: %w", err)
+	}
+	who := fmt.Sprintf("%s/%d", name, os.Getpid())
+	for _, l := range s.loops {
+		s.work.Go(func() { s.keep(l, who) })
+	}
+	return nil
+}
 
-// Serve listens on both doors until ctx ends, then stops gracefully.
-func (s *Server) Serve(ctx context.Context) error { return nil }
+// How long a loop that failed waits before it begins again.
+const (
+	minRestart = time.Second
+	maxRestart = time.Minute
+)
 
-// Close ends streams, loops and agents' connections, and closes the services, the store last.
-func (s *Server) Close() error { return nil }
+// keep runs one loop until the server stops, again after it failed.
+func (s *Server) keep(l domain.Loop, who string) {
+	ctx, pause := s.running, minRestart
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := s.runLoop(ctx, l, who)
+		if ctx.Err() != nil {
+			return
+		}
+		s.metrics.restarts.WithLabelValues(l.Name).Inc()
+		s.log.Error("a loop ended; it begins again", "loop", l.Name, "error", err, "after", pause)
+		if time.Since(begun) > maxRestart {
+			pause = minRestart
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+		pause = min(2*pause, maxRestart)
+	}
+}
 
-// Run is New, Start and Serve.
-func Run(ctx context.Context, cfg Config) error { return nil }
+func (s *Server) runLoop(ctx context.Context, l domain.Loop, who string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			s.log.Error("a loop panicked", "loop", l.Name, "panic", p)
+		}
+	}()
+	if !l.Leader {
+		return l.Run(ctx)
+	}
+	return s.store.Lead(ctx, "loop/"+l.Name, who, func(ctx context.Context, _ *store.Leader) error { return l.Run(ctx) })
+}
+
+// sweep removes what has expired.
+func (s *Server) sweep(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		if err := s.access.Sweep(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Close stops in this order: streams, agents' connections, loops, then the
+// services, the last opened first, so that the store's engine goes last. It
+// may be called twice.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		s.drain()
+		if s.hub != nil {
+			s.hub.Close()
+		}
+		s.stop()
+		s.work.Wait()
+		var errs []error
+		for _, c := range slices.Backward(s.closers) {
+			errs = append(errs, c())
+		}
+		s.closeErr = errors.Join(errs...)
+	})
+	return s.closeErr
+}
+
+// announce tells the person at the console.
+func (s *Server) announce(format string, args ...any) {
+	if s.cfg.Announce != nil {
+		_, _ = io.WriteString(s.cfg.Announce, fmt.Sprintf(format, args...))
+	}
+}
