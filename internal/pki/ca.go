@@ -46,8 +46,8 @@ type Options struct {
 }
 
 // CA is the fleet's certificate authority, with its keys in a folder: roots.pem
-// holds the roots to trust, the signing one first; root.key its key;
-// signing.key the one for agent binaries.
+// holds the roots to trust, the signing one first; root-ID.key their keys;
+// cross.pem newer roots signed by older; signing.key the one for agent binaries.
 type CA struct {
 	dir     string
 	o       Options
@@ -56,6 +56,7 @@ type CA struct {
 	mu    sync.Mutex
 	fleet string
 	roots []*x509.Certificate // the signing one first
+	cross []*x509.Certificate // roots' keys signed by the root before them, newest first
 	key   *ecdsa.PrivateKey
 	pool  *x509.CertPool
 	certs map[string]*tls.Certificate // server certificates by their names
@@ -124,6 +125,11 @@ func (c *CA) load() error {
 	if !ok || !ec.PublicKey.Equal(roots[0].PublicKey) {
 		return damaged(keyPath, errors.New("it is not the key of the first root"))
 	}
+	if raw, err := os.ReadFile(c.path("cross.pem")); err == nil {
+		if c.cross, err = parseCerts(raw); err != nil {
+			return damaged(c.path("cross.pem"), err)
+		}
+	}
 	c.fleet, c.key = roots[0].Subject.CommonName, ec
 	c.trust(roots)
 	return nil
@@ -148,9 +154,9 @@ func (c *CA) trust(roots []*x509.Certificate) {
 }
 
 // Rotate makes a new root and begins to sign with it. The old ones stay
-// trusted until they expire; hosts learn the new one when they next renew, so
-// that after one life of a host's certificate all know it. It is signed by the
-// old root as well, so that a host that knows only that one can go on.
+// trusted until they expire, and the one before signs the new one's key as
+// well: a host that knows only that goes on, and learns the new root when it
+// next renews.
 func (c *CA) Rotate() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,11 +165,15 @@ func (c *CA) Rotate() error {
 	if err != nil {
 		return err
 	}
-	id := sha256.Sum256(elliptic.MarshalCompressed(elliptic.P256(), key.X, key.Y))
+	pub, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return fmt.Errorf("cannot make a root: %w", err)
+	}
+	id := sha256.Sum256(pub)
 	t := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: c.fleet, Organization: []string{"Drover"}},
 		NotBefore: now.Add(-skew), NotAfter: now.Add(rootLife), SubjectKeyId: id[:20],
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
@@ -179,13 +189,29 @@ func (c *CA) Rotate() error {
 			roots = append(roots, r)
 		}
 	}
+	var cross []*x509.Certificate
+	if len(c.roots) > 0 {
+		x := *t
+		x.SerialNumber, x.NotAfter = serial(), c.roots[0].NotAfter
+		if der, err = x509.CreateCertificate(rand.Reader, &x, c.roots[0], key.Public(), c.key); err != nil {
+			return fmt.Errorf("cannot sign the new root by the old: %w", err)
+		}
+		xc, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("cannot sign the new root by the old: %w", err)
+		}
+		cross = append([]*x509.Certificate{xc}, c.cross...)
+		if err := writeFile(c.path("cross.pem"), encodeCerts(cross)); err != nil {
+			return err
+		}
+	}
 	if err := writeFile(c.path(keyName(root)), keyPEM); err != nil {
 		return err
 	}
-	if err := writeFile(c.path("roots.pem"), encodeCerts(roots)); err != nil {
+	if err := writeFile(c.path("roots.pem"), encodeCerts(roots)); err != nil { // from here on it is so
 		return err
 	}
-	c.key = key
+	c.key, c.cross = key, cross
 	c.trust(roots)
 	return nil
 }
@@ -306,8 +332,15 @@ func (c *CA) serverCert(names []string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the server's certificate: %w", err)
 	}
-	// The root goes along for those who know only its pin.
-	k := &tls.Certificate{Certificate: [][]byte{der, c.roots[0].Raw}, PrivateKey: key, Leaf: leaf}
+	k := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	for _, x := range c.cross { // for those who know only an older root
+		if c.o.Now().Before(x.NotAfter) {
+			k.Certificate = append(k.Certificate, x.Raw)
+		}
+	}
+	for _, r := range c.roots { // for those who know only a pin
+		k.Certificate = append(k.Certificate, r.Raw)
+	}
 	c.certs[id] = k
 	return k, nil
 }

@@ -217,7 +217,7 @@ func (t *Table[T, P]) ToPutPart(o P, part Part) Change {
 
 // ToCreate is a Create for Store.Commit.
 func (t *Table[T, P]) ToCreate(o P) Change {
-	return Change{cache: t.c, act: actCreate, obj: o, name: o.Metadata().Name}
+	return Change{cache: t.c, act: actCreate, obj: o, name: o.Metadata().Name, uid: o.Metadata().UID}
 }
 
 // ToDelete is a DeleteAt for Store.Commit; any revision if rev is 0.

@@ -32,6 +32,9 @@ type Change struct {
 	name  string
 	rev   int64 // for a delete: the revision it must be at, or 0
 	fence Cond
+	// uid is set for a create that brings its own UID, so that other objects
+	// of the same transaction can name it.
+	uid string
 }
 
 // commitTries bounds how often a write is tried when others write the same keys.
@@ -236,7 +239,10 @@ func (ch Change) next(w *written, now time.Time) ([]byte, error) {
 	}
 	m.Kind, m.Name = c.name, ch.name
 	if w.cur.obj == nil {
-		m.UID, m.Generation, m.Created, m.Updated = newUID(), 1, now, now
+		if m.UID = ch.uid; m.UID == "" {
+			m.UID = NewUID()
+		}
+		m.Generation, m.Created, m.Updated = 1, now, now
 	} else {
 		old := w.cur.obj.Metadata()
 		m.UID, m.Generation, m.Created, m.Updated, m.Revision = old.UID, old.Generation, old.Created, old.Updated, old.Revision
@@ -272,7 +278,9 @@ func (ch Change) next(w *written, now time.Time) ([]byte, error) {
 	return raw, err
 }
 
-func newUID() string {
+// NewUID makes a UID. An object given to a table's Create may bring one, so
+// that others can refer to it in the same Commit.
+func NewUID() string {
 	var b [12]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
