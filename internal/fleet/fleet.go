@@ -2,62 +2,37 @@ package fleet
 
 import (
 	"context"
-	"io"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"drover/api"
 	"drover/internal/domain"
-	"drover/internal/journal"
-	"drover/internal/link"
+	"drover/internal/fleet/repo"
 	"drover/internal/store"
 )
 
-// Deps is what the room stands on. Fields without a comment are needed.
-type Deps struct {
-	Dir       string // folder of the room's own: the repository is in it
-	Store     *store.Store
-	Blobs     Blobs
-	Journal   *journal.Journal
-	CA        CA
-	Join      JoinTokens
+// Name of the room.
+const Name = "fleet"
+
+// Options are what the room is given beside the services.
+type Options struct {
+	// Compilers make the sections of assignments, applied in this order.
 	Compilers []domain.Compiler
-	Inventory func(tree fs.FS) (Inventory, error) // reads a tree's inventory
+	// Inventory reads the inventory of a tree; its errors have their places.
+	Inventory func(tree fs.FS) (Inventory, error)
+	// Agents are agent programs to serve. Those that are not there are skipped.
+	Agents []AgentBinary
 
-	Audit    func(ctx context.Context, e api.AuditEntry) // nil: not kept
-	Link     func() []string                             // addresses that agents dial
-	Agents   []AgentBinary                               // agent programs to serve, by platform
-	Version  string                                      // of the server
-	URL      string                                      // of the API, as people reach it
-	MaxPush  int64                                       // bytes of one push; 50 MiB if 0
-	Now      func() time.Time                            // nil: time.Now
-	Log      *slog.Logger                                // nil: slog.Default
-	Debounce time.Duration                               // how long a host is away before that is an event; 10 s if 0
-}
-
-// Blobs keeps files by their hash.
-type Blobs interface {
-	PutBytes(b []byte) (hash string, err error)
-	Put(r io.Reader) (hash string, size int64, err error)
-	Has(hash string) bool
-	Remove(hash string) error
-}
-
-// CA signs hosts' certificates.
-type CA interface {
-	Fleet() string
-	Bundle() []byte
-	Pin() string
-	SignHost(csr []byte, host string) ([]byte, error)
-	SigningKey() []byte
-	SignBinary(version, sha256 string) []byte
-}
-
-// JoinTokens are spent by hosts that enrol.
-type JoinTokens interface {
-	CheckJoin(ctx context.Context, token, host string) (*api.Token, error)
-	UseJoin(ctx context.Context, token, host string, with ...store.Change) error
+	MaxPush   int64         // bytes of one push; 50 MiB if 0
+	Debounce  time.Duration // how long a host is away before that is an event; 10 s if 0
+	PlanHosts int           // hosts that a plan asks at most; 64 if 0
+	PlanWait  time.Duration // how long a push waits for their answers; 2 s if 0
 }
 
 // Inventory is what the room asks of a tree's inventory.
@@ -66,43 +41,191 @@ type Inventory interface {
 	Groups(host string) []string
 }
 
-// AgentBinary is an agent program beside the server's own.
-type AgentBinary struct {
-	OS, Arch string
-	Version  string
-	Path     string
+// Kinds are all kinds that the room stores, also the private ones.
+func Kinds() []store.Kind {
+	return []store.Kind{
+		{Name: "host", New: func() api.Object { return &api.Host{} }},
+		{Name: "revision", New: func() api.Object { return &api.Revision{} }},
+		{Name: "assignment", New: func() api.Object { return &api.Assignment{} }},
+		{Name: "enrolment", New: func() api.Object { return &enrolment{} }},
+		{Name: "hostfacts", New: func() api.Object { return &hostFacts{} }},
+	}
 }
 
-// Hub sends to connected hosts.
-type Hub interface {
-	Send(host string, m *api.ToAgent) error
-	Connected(host string) bool
-	Hosts() []string
-	Info(host string) (link.ConnInfo, bool)
-	Disconnect(host string, why *api.Error)
+// Room is the room as the server takes it.
+func Room(o Options) domain.Room {
+	return domain.Room{Name: Name, Kinds: Kinds(), New: func(s domain.Services) (domain.Domain, error) {
+		f, err := New(s, o)
+		if err != nil {
+			return domain.Domain{}, err
+		}
+		return f.Domain(), nil
+	}}
 }
 
-// Fleet is the room. It is the link's Consumer, Authorizer and Renewer.
-type Fleet struct{}
+// Fleet is the room.
+type Fleet struct {
+	o    Options
+	s    domain.Services
+	log  *slog.Logger
+	dir  string
+	repo *repo.Repo
 
-// Kinds are the kinds that the room keeps, for store.New.
-func Kinds() []store.Kind { return nil }
+	hosts       *store.Table[api.Host, *api.Host]
+	revisions   *store.Table[api.Revision, *api.Revision]
+	assignments *store.Table[api.Assignment, *api.Assignment]
+	enrolments  *store.Table[enrolment, *enrolment]
+	facts       *store.Table[hostFacts, *hostFacts]
 
-// New opens the repository and makes the room. Attach gives it the hub.
-func New(ctx context.Context, d Deps) (*Fleet, error) { return &Fleet{}, nil }
+	assign   *assigner
+	intake   *intake
+	presence *presence
+	checks   *checks
+	offers   offers
+	tidy     chan struct{} // a push was taken
 
-// Attach gives the room the hub to send by; it is called once, before the loops run.
-func (f *Fleet) Attach(h Hub) {}
+	zip   *zstd.Encoder
+	unzip *zstd.Decoder
+	// bundles is held while blobs are stored and until something refers to
+	// them, and while those are removed that nothing refers to.
+	bundles sync.Mutex
+}
+
+// New opens the repository and makes the room.
+func New(s domain.Services, o Options) (*Fleet, error) {
+	if o.Debounce <= 0 {
+		o.Debounce = 10 * time.Second
+	}
+	if o.PlanHosts <= 0 {
+		o.PlanHosts = 64
+	}
+	if o.PlanWait <= 0 {
+		o.PlanWait = 2 * time.Second
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if s.Log == nil {
+		s.Log = slog.Default()
+	}
+	f := &Fleet{o: o, s: s, log: s.Log.With("room", Name), dir: filepath.Join(s.DataDir, Name),
+		hosts:       store.TableOf[api.Host](s.Store, "host"),
+		revisions:   store.TableOf[api.Revision](s.Store, "revision"),
+		assignments: store.TableOf[api.Assignment](s.Store, "assignment"),
+		enrolments:  store.TableOf[enrolment](s.Store, "enrolment"),
+		facts:       store.TableOf[hostFacts](s.Store, "hostfacts"),
+		tidy:        make(chan struct{}, 1),
+	}
+	if err := os.MkdirAll(filepath.Join(f.dir, "reports"), 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if f.zip, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20)); err != nil {
+		return nil, err
+	}
+	if f.unzip, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if f.repo, err = repo.Open(ctx, filepath.Join(f.dir, "fleet.git"), repo.Options{MaxPush: o.MaxPush, Log: f.log}); err != nil {
+		return nil, err
+	}
+	f.assign = newAssigner(f)
+	f.intake = newIntake(f)
+	f.presence = newPresence(f)
+	f.checks = &checks{waiting: map[string]*check{}, blobs: map[string]int{}}
+	if f.offers, err = f.readAgents(); err != nil {
+		return nil, err
+	}
+	if err := f.remember(ctx); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
 // Domain is what the room hands over.
-func (f *Fleet) Domain() domain.Domain { return domain.Domain{Name: "fleet"} }
+func (f *Fleet) Domain() domain.Domain {
+	return domain.Domain{
+		Name:      Name,
+		Doc:       "Hosts, the fleet repository and its revisions.",
+		Compilers: f.o.Compilers,
+		Kinds: []domain.Kind{
+			{
+				Name: "host", Plural: "hosts", Short: []string{"h"},
+				Doc:  "One enrolled server. It is made by enrolling; deleting it revokes its certificate.",
+				New:  func() api.Object { return &api.Host{} },
+				Read: domain.Viewer(), Write: domain.Operator(), NoCreate: true,
+				AfterWrite: func(_ context.Context, _, obj api.Object) { f.assign.kick(obj) },
+				Delete:     f.deleteHost,
+				View:       f.view,
+			},
+			{
+				Name: "revision", Plural: "revisions", Short: []string{"rev"},
+				Doc:  "One validated commit of the fleet repository's main branch.",
+				New:  func() api.Object { return &api.Revision{} },
+				Read: domain.Viewer(), ReadOnly: true,
+			},
+			{
+				Name: "assignment", Plural: "assignments",
+				Doc:  "Everything one host should be, compiled from the active revision. It may hold secrets of the host.",
+				New:  func() api.Object { return &api.Assignment{} },
+				Read: domain.Operator(), ReadOnly: true,
+			},
+		},
+		Loops: []domain.Loop{
+			{Name: "fleet.assign", Leader: true, Run: f.assign.run},
+			{Name: "fleet.intake", Run: f.intake.run},
+			{Name: "fleet.presence", Run: f.presence.run},
+			{Name: "fleet.tidy", Leader: true, Run: f.tidyLoop},
+		},
+		Routes: f.routes(),
+		Link:   &domain.Link{Consumer: consumer{f}, MayFetch: f.mayFetch, Renew: f.renew, Offer: f.offer},
+	}
+}
 
-// Joined, Left and Message make the room a link.Consumer.
-func (f *Fleet) Joined(host string, hello *api.Hello)                    {}
-func (f *Fleet) Left(host string, undelivered []*api.ToAgent)            {}
-func (f *Fleet) Message(host string, m *api.ToServer)                    {}
-func (f *Fleet) Offer(host string, h *api.Hello) *api.AgentOffer         { return nil }
-func (f *Fleet) MayFetch(ctx context.Context, host, sha256 string) error { return nil }
-func (f *Fleet) Renew(ctx context.Context, host string, r *api.RenewRequest) (*api.RenewResponse, error) {
-	return nil, nil
+// tidyLoop packs the repository after pushes, when it is due.
+func (f *Fleet) tidyLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.tidy:
+			if err := f.repo.Tidy(ctx); err != nil && ctx.Err() == nil {
+				f.log.Warn("cannot pack the fleet repository", "error", err)
+			}
+		}
+	}
+}
+
+// view completes a host with its connection.
+func (f *Fleet) view(obj api.Object) {
+	h, ok := obj.(*api.Host)
+	if !ok {
+		return
+	}
+	if _, last, ok := f.s.Hub.Seen(h.Name); ok {
+		h.Status.Connected, h.Status.LastSeen = true, last.UTC()
+	}
+}
+
+// event records what happened; a journal that cannot be written is logged,
+// for the thing itself has happened.
+func (f *Fleet) event(ctx context.Context, events ...*api.Event) {
+	if len(events) == 0 {
+		return
+	}
+	if err := f.s.Journal.Append(context.WithoutCancel(ctx), events...); err != nil {
+		f.log.Error("cannot record events", "count", len(events), "first", events[0].Type, "error", err)
+	}
+}
+
+// audit records an act that the server's door does not record by itself.
+func (f *Fleet) audit(ctx context.Context, e api.AuditEntry) {
+	if f.s.Audit == nil {
+		return
+	}
+	if _, err := f.s.Audit.Append(context.WithoutCancel(ctx), e); err != nil {
+		f.log.Error("cannot write the audit", "action", e.Action, "error", err)
+	}
 }

@@ -1,0 +1,157 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"drover/api"
+	"drover/internal/domain"
+	"drover/internal/fleet/repo"
+	"drover/internal/plan"
+	"drover/internal/tree"
+)
+
+// judge decides on pushes to the fleet repository.
+type judge struct{ f *Fleet }
+
+// Judge reads a pushed branch. main must be without errors; other branches are
+// told what main would be told.
+func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
+	f := j.f
+	hosts, _, err := f.hosts.List(ctx)
+	if err != nil {
+		return err
+	}
+	c := &compiled{commit: p.Commit.Hash, hosts: map[string]bool{}, inv: noInventory{}}
+	t, err := p.Tree(ctx)
+	if err == nil {
+		c, err = f.compile(ctx, p.Commit.Hash, t, hosts, nil)
+	} else {
+		err = c.problem(err)
+	}
+	if err != nil {
+		f.log.Error("cannot check a push", "commit", p.Commit.Hash, "error", err)
+		return err
+	}
+	n, first := c.errors()
+	fmt.Fprintf(say, "\n%s %s: %s\n", p.Branch(), short(p.Commit.Hash), p.Commit.Subject)
+	if n > 0 {
+		plan.Print(say, &api.Plan{Errors: n, Problems: c.problems}, plan.Options{})
+		if !p.IsMain() {
+			fmt.Fprintf(say, "The branch is kept; main would refuse it.\n\n")
+			return nil
+		}
+		fmt.Fprintf(say, "Nothing was accepted, and no host changes.\n\n")
+		f.event(ctx, &api.Event{Type: "revision.refused", Actor: p.Pusher, Message: fmt.Sprintf("push of %s was refused: %v", short(p.Commit.Hash), first),
+			Data: map[string]any{"commit": p.Commit.Hash, "subject": p.Commit.Subject, "errors": n, "first": cutText(first.Error(), 500)}})
+		domain.Note(ctx, "revision/"+p.Commit.Hash, fmt.Sprintf("refused: %d errors", n))
+		if n == 1 {
+			return api.Errorf(api.CodeInvalid, "1 error, see above")
+		}
+		return api.Errorf(api.CodeInvalid, "%d errors, see above", n)
+	}
+	if !p.IsMain() {
+		fmt.Fprintf(say, "The branch is without errors. It becomes the fleet's state when it is merged into main.\n\n")
+		return nil
+	}
+	pl, err := f.plan(ctx, c, hosts, true, f.o.PlanWait)
+	if err != nil {
+		return err
+	}
+	plan.Print(say, pl, plan.Options{})
+	f.assign.prepare(c)
+	detail := ""
+	if p.Rewind {
+		detail = "rewound from " + p.Old
+	}
+	domain.Note(ctx, "revision/"+p.Commit.Hash, detail)
+	return nil
+}
+
+// acceptWait is how long a push waits to say what became of it. The work goes
+// on without it.
+const acceptWait = 30 * time.Second
+
+// Accepted has the assignments written and says so.
+func (j judge) Accepted(ctx context.Context, p *repo.Push, say io.Writer) {
+	f := j.f
+	select {
+	case f.tidy <- struct{}{}:
+	default:
+	}
+	if !p.IsMain() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, acceptWait)
+	defer cancel()
+	switch o := f.assign.accepted(ctx); {
+	case errors.Is(o.err, context.DeadlineExceeded):
+		fmt.Fprintf(say, "Accepted. The assignments are still being written: drover hosts shows where they are.\n\n")
+	case o.err != nil:
+		fmt.Fprintf(say, "Accepted, but not assigned yet: %v\n\n", o.err)
+	case o.changed == 0:
+		fmt.Fprintf(say, "Accepted. No host changes.\n\n")
+	case o.sent == o.changed:
+		fmt.Fprintf(say, "Accepted and sent to %s. Follow with: drover events -f\n\n", counted(o.sent, "host", "hosts"))
+	default:
+		fmt.Fprintf(say, "Accepted and sent to %s; %d away get it when they are back. Follow with: drover events -f\n\n", counted(o.sent, "host", "hosts"), o.changed-o.sent)
+	}
+}
+
+func (f *Fleet) receive(w http.ResponseWriter, r *http.Request) error {
+	return f.repo.Receive(w, r, domain.Actor(r.Context()), judge{f})
+}
+
+// infoRefs answers the first question of a fetch and of a push. That of a push
+// asks for the role already, so that nothing is uploaded in vain.
+func (f *Fleet) infoRefs(w http.ResponseWriter, r *http.Request) error {
+	service := r.URL.Query().Get("service")
+	if service == repo.ReceivePack {
+		if err := domain.Operator().Check(domain.WhoIs(r.Context())); err != nil {
+			return err
+		}
+	}
+	return f.repo.Advertise(w, r, service)
+}
+
+// servePlan is POST /v1/plan: a revision by name, or a working tree as a tar.
+func (f *Fleet) servePlan(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	var t *tree.Tree
+	commit := ""
+	if r.Header.Get("Content-Type") == "application/json" {
+		var req api.PlanRequest
+		err := domain.Decode(r, &req)
+		if err == nil {
+			commit, err = f.repo.Resolve(ctx, req.Revision)
+		}
+		if err == nil {
+			t, err = f.repo.Tree(ctx, commit)
+		}
+		if err != nil {
+			return err
+		}
+	} else {
+		var err error
+		if t, err = tree.ReadTar(r.Body, tree.Limits{}); err != nil {
+			return err
+		}
+	}
+	hosts, _, err := f.hosts.List(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := f.compile(ctx, commit, t, hosts, nil)
+	if err != nil {
+		return err
+	}
+	p, err := f.plan(ctx, c, hosts, true, max(f.o.PlanWait, 10*time.Second))
+	if err != nil {
+		return err
+	}
+	return domain.WriteJSON(w, http.StatusOK, p)
+}

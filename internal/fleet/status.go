@@ -1,0 +1,243 @@
+package fleet
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"drover/api"
+	"drover/internal/link"
+)
+
+// consumer is the room on the line to the hosts.
+type consumer struct{ f *Fleet }
+
+// Joined checks that the host is still one of ours and sends it what it should be.
+func (c consumer) Joined(host string, hello *api.Hello) {
+	f := c.f
+	ctx, cancel := f.briefly()
+	defer cancel()
+	h, err := f.hosts.Get(ctx, host)
+	if err == nil {
+		err = f.sameMachine(ctx, host)
+	}
+	if err != nil {
+		if code := api.CodeOf(err); code == api.CodeNotFound || code == api.CodeForbidden {
+			f.s.Hub.Disconnect(host, revoked(host))
+			return
+		}
+		f.log.Error("cannot look up a host that connected", "host", host, "error", err)
+		return
+	}
+	f.presence.joined(host)
+	if h.Status.AgentVersion != hello.AgentVersion {
+		version := hello.AgentVersion
+		f.intake.put(&item{host: host, mutate: func(h *api.Host) { h.Status.AgentVersion = version }})
+	}
+	f.assign.sendIfOther(ctx, host, hello.Hash)
+}
+
+func (c consumer) Left(host string, _ []*api.ToAgent) {
+	// An assignment that was not delivered is sent at the next hello.
+	c.f.presence.left(host)
+	c.f.checks.left(host)
+}
+
+func (c consumer) Message(host string, m *api.ToServer) {
+	switch {
+	case m.Report != nil:
+		c.f.takeReport(host, m.Report)
+	case m.Facts != nil:
+		facts := m.Facts
+		c.f.intake.put(&item{host: host, facts: facts, mutate: func(h *api.Host) { h.Status.Facts = fewFacts(facts.Facts) }})
+	case m.Done != nil:
+		c.f.checks.done(host, m.Done)
+	}
+}
+
+func revoked(host string) *api.Error {
+	return api.Errorf(api.CodeForbidden, "host %s is not a host of this fleet any more: its certificate is refused", host).
+		WithRemedy("enrol it again with a new join token: drover-agent join")
+}
+
+// takeReport queues a report; it is acknowledged when it is stored.
+func (f *Fleet) takeReport(host string, r *api.Report) {
+	ack := func(err error) {
+		if err == nil {
+			// A host that left sends the report again.
+			_ = f.s.Hub.Send(host, &api.ToAgent{ReportAck: &api.ReportAck{ID: r.ID}})
+		}
+	}
+	if r.ID == "" || len(r.ID) > 128 {
+		f.log.Warn("a report without an id is dropped", "host", host)
+		return
+	}
+	r.Host = host // the certificate says who it is, not the message
+	want, _ := f.assign.wanted(host)
+	f.intake.put(&item{host: host, report: r, done: ack,
+		events: func(before *api.Host) []*api.Event { return f.reportEvents(before, r) },
+		mutate: func(h *api.Host) { applyReport(h, r, want) },
+	})
+}
+
+// applyReport puts a report into a host's status, unless a later one is there.
+func applyReport(h *api.Host, r *api.Report, want string) {
+	if h.Status.Last != nil && r.Start.Before(h.Status.Last.Start) {
+		return
+	}
+	h.Status.Last = brief(r)
+	h.Status.Revision = r.Commit
+	if r.Hash == want && h.Status.Assigned != "" {
+		h.Status.Revision = h.Status.Assigned
+	}
+	h.Status.State = stateOf(h, want)
+}
+
+// stateOf is the state that spec, assignment and last report add up to.
+func stateOf(h *api.Host, want string) string {
+	last := h.Status.Last
+	switch {
+	case h.Spec.Paused:
+		return api.StatePaused
+	case want == "" || want == emptyHash:
+		return api.StateNew
+	case last == nil || last.Hash != want:
+		return api.StateConverging
+	case last.Failed:
+		return api.StateFailed
+	}
+	return api.StateConverged
+}
+
+// brief is a report without its tasks.
+func brief(r *api.Report) *api.Report {
+	b := *r
+	b.Message = cutText(b.Message, 1000)
+	b.Sections = make(map[string]api.Result, len(r.Sections))
+	for room, res := range r.Sections {
+		res.Tasks = nil
+		res.Message = cutText(res.Message, 1000)
+		b.Sections[room] = res
+	}
+	return &b
+}
+
+func cutText(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// maxListed bounds the changes that an event names.
+const maxListed = 50
+
+// reportEvents says what a report means: something changed or failed, or the
+// host is where it should be and was not before. A quiet one means nothing.
+func (f *Fleet) reportEvents(before *api.Host, r *api.Report) []*api.Event {
+	at := r.Start.Add(r.Duration).UTC()
+	if now := f.s.Now().UTC(); at.After(now) || at.Before(now.AddDate(-1, 0, 0)) {
+		at = now // a host's clock may be wrong
+	}
+	data := map[string]any{"report": r.ID, "commit": r.Commit, "reason": r.Reason}
+	changes, failures := listed(r)
+	if len(changes) > 0 {
+		data["changes"] = changes
+	}
+	if len(failures) > 0 {
+		data["failures"] = failures
+	}
+	var out []*api.Event
+	add := func(typ, format string, args ...any) {
+		out = append(out, &api.Event{Time: at, Type: typ, Host: r.Host, Message: fmt.Sprintf(format, args...), Data: data})
+	}
+	last := before.Status.Last
+	if r.Changed {
+		n := 0
+		for _, s := range r.Sections {
+			n += s.Changes
+		}
+		if r.Reason == "timer" && last != nil && last.Hash == r.Hash && !last.Failed {
+			add("host.drifted", "%s had drifted: %s", r.Host, counted(n, "thing was put right", "things were put right"))
+		} else {
+			add("host.changed", "%s changed: %s", r.Host, counted(n, "thing", "things"))
+		}
+	}
+	switch {
+	case r.Failed:
+		add("host.failed", "%s failed: %s", r.Host, firstOf(cutText(r.Message, 500), firstFailure(failures), "see drover host "+r.Host))
+	case last == nil || last.Hash != r.Hash || last.Failed:
+		add("host.converged", "%s is converged at %s", r.Host, short(r.Commit))
+	}
+	return out
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func firstOf(list ...string) string {
+	for _, s := range list {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func firstFailure(list []map[string]any) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%v: %v", list[0]["task"], list[0]["message"])
+}
+
+// listed names what a report changed and what failed in it.
+func listed(r *api.Report) (changes, failures []map[string]any) {
+	rooms := make([]string, 0, len(r.Sections))
+	for room := range r.Sections {
+		rooms = append(rooms, room)
+	}
+	sort.Strings(rooms)
+	for _, room := range rooms {
+		for _, t := range r.Sections[room].Tasks {
+			e := map[string]any{"task": cutText(t.Name, 200)}
+			if t.Module != "" {
+				e["module"] = t.Module
+			}
+			switch {
+			case t.Status == "changed" && len(changes) < maxListed:
+				if len(t.Changes) > 0 {
+					e["what"] = t.Changes[0].Type + " " + cutText(t.Changes[0].ID, 200)
+					e["action"] = t.Changes[0].Action
+				}
+				changes = append(changes, e)
+			case (t.Status == "failed" || t.Status == "unreachable") && len(failures) < maxListed:
+				e["message"] = cutText(t.Message, 500)
+				if t.Place != nil {
+					e["place"] = t.Place.String()
+				}
+				failures = append(failures, e)
+			}
+		}
+	}
+	return changes, failures
+}
+
+func short(commit string) string {
+	if len(commit) > 10 {
+		return commit[:10]
+	}
+	return commit
+}
+
+// lineInfo is the hub's own knowledge of a connection, where it offers it.
+type lineInfo interface {
+	Info(host string) (link.ConnInfo, bool)
+}
+
+// skew is how much a certificate's end may lie before that of the first one.
+const skew = 2 * time.Second
