@@ -204,8 +204,8 @@ func (f *Fleet) view(obj api.Object) {
 	if !ok {
 		return
 	}
-	if _, last, ok := f.s.Hub.Seen(h.Name); ok {
-		h.Status.Connected, h.Status.LastSeen = true, last.UTC()
+	if info, ok := f.s.Hub.Info(h.Name); ok {
+		h.Status.Connected, h.Status.LastSeen = true, info.LastSeen.UTC()
 	}
 }
 

@@ -215,11 +215,7 @@ func peerEnds(ctx context.Context) (time.Time, bool) {
 // sameMachine refuses a connection with a certificate from before the host
 // joined: another machine had its name.
 func (f *Fleet) sameMachine(ctx context.Context, host string) error {
-	hub, ok := f.s.Hub.(lineInfo)
-	if !ok {
-		return nil
-	}
-	info, ok := hub.Info(host)
+	info, ok := f.s.Hub.Info(host)
 	if !ok || info.CertExpires.IsZero() {
 		return nil
 	}

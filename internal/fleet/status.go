@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"drover/api"
-	"drover/internal/link"
 )
 
 // consumer is the room on the line to the hosts.
@@ -232,11 +231,6 @@ func short(commit string) string {
 		return commit[:10]
 	}
 	return commit
-}
-
-// lineInfo is the hub's own knowledge of a connection, where it offers it.
-type lineInfo interface {
-	Info(host string) (link.ConnInfo, bool)
 }
 
 // skew is how much a certificate's end may lie before that of the first one.
