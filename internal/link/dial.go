@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -194,13 +195,21 @@ func (c *netConn) Welcome() *api.Welcome { return c.welcome }
 func (c *netConn) Server() string        { return c.addr }
 
 func (c *netConn) Send(ctx context.Context, m *api.ToServer) error {
+	// gRPC ends the stream when a message is too large, so it never sees one.
+	data, err := json.Marshal(m)
+	if err != nil {
+		return api.Errorf(api.CodeInternal, "cannot encode a message: %v", err)
+	}
+	if len(data) > MaxMessage {
+		return api.Errorf(api.CodeTooLarge, "cannot send a message of %d bytes: the limit is %d", len(data), MaxMessage)
+	}
 	select {
 	case c.sending <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	defer func() { <-c.sending }()
-	if err := c.stream.SendMsg(m); err != nil {
+	if err := c.stream.SendMsg(&outgoing{data: data}); err != nil {
 		if err == io.EOF {
 			return api.Errorf(api.CodeUnavailable, "the line to server %s ended", c.addr)
 		}

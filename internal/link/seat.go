@@ -60,8 +60,8 @@ type line struct {
 	seen    time.Time
 	expires time.Time
 	sending bool          // a goroutine empties the queue through this line
+	drained chan struct{} // closed when that goroutine has ended
 	dead    bool          // superseded or ended: sends no more
-	stopped chan struct{} // closed when dead
 }
 
 func (s *seat) taken() bool {
@@ -105,7 +105,8 @@ func (s *seat) put(o *outgoing, wait bool) (<-chan struct{}, error) {
 			return nil, nil
 		}
 	}
-	full := len(s.pending) >= s.hub.cfg.QueueMessages || (len(s.pending) > 0 && s.bytes+int64(len(o.data)) > s.hub.cfg.QueueBytes)
+	// There is one assignment at most, so it is taken whatever waits.
+	full := o.msg.Assign == nil && (len(s.pending) >= s.hub.cfg.QueueMessages || (len(s.pending) > 0 && s.bytes+int64(len(o.data)) > s.hub.cfg.QueueBytes))
 	if full {
 		if !wait {
 			return nil, api.Errorf(api.CodeUnavailable, "cannot send to host %s: %d messages already wait for it", s.host, len(s.pending)).
@@ -127,11 +128,13 @@ func (s *seat) put(o *outgoing, wait bool) (<-chan struct{}, error) {
 func (s *seat) wake() {
 	if l := s.line; l != nil && !l.sending && len(s.pending) > 0 {
 		l.sending = true
-		go l.drain()
+		l.drained = make(chan struct{})
+		go l.drain(l.drained)
 	}
 }
 
-func (l *line) drain() {
+func (l *line) drain(done chan struct{}) {
+	defer close(done)
 	s := l.seat
 	for {
 		s.mu.Lock()
@@ -192,6 +195,12 @@ func (s *seat) disconnect(why *api.Error) {
 // open makes a connection the host's newest: hello was read, the welcome is
 // sent first. The caller reads messages, gives them to message, and calls close.
 func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to transport) (*line, error) {
+	h.mu.RLock()
+	closed := h.closed
+	h.mu.RUnlock()
+	if closed {
+		return nil, errStopping
+	}
 	welcome, err := h.welcome(host, hello)
 	if err != nil {
 		return nil, err
@@ -217,11 +226,12 @@ func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to 
 	// The seat is entered under the hub's lock: close removes empty seats.
 	s.mu.Lock()
 	now := h.cfg.Now()
-	l := &line{seat: s, to: to, hello: *hello, remote: remote, since: now, seen: now, expires: expires, stopped: make(chan struct{})}
+	l := &line{seat: s, to: to, hello: *hello, remote: remote, since: now, seen: now, expires: expires}
 	old := s.line
+	var before chan struct{}
 	if old != nil {
 		old.dead = true
-		close(old.stopped)
+		before = old.drained
 	}
 	s.line = l
 	l.sending = true // nothing is sent before Joined was called
@@ -230,6 +240,9 @@ func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to 
 
 	if old != nil {
 		old.to.end(errReplaced(host))
+		if before != nil {
+			<-before // what it could not send is in front of the queue again
+		}
 	}
 	s.call.Lock()
 	if l.current() {
@@ -309,7 +322,6 @@ func (l *line) close() {
 	}
 	s.line = nil
 	l.dead = true
-	close(l.stopped)
 	left := s.pending
 	s.pending, s.bytes = nil, 0
 	if s.room != nil {

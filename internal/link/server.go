@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -241,8 +242,16 @@ type grpcTransport struct {
 func (t *grpcTransport) send(o *outgoing) error {
 	t.sending.Lock()
 	defer t.sending.Unlock()
+	t.mu.Lock()
+	ended := t.ended
+	t.mu.Unlock()
+	if ended {
+		return errEnded // after the goodbye nobody reads any more
+	}
 	return t.stream.SendMsg(o)
 }
+
+var errEnded = errors.New("the connection ended")
 
 // end says goodbye and gives the agent a moment to hang up. The handler sits
 // in RecvMsg, which nothing but the end of the connection interrupts.
