@@ -14,6 +14,8 @@ var modules = byName([]*Module{
 	pingModule, commandModule, shellModule, rawModule, scriptModule,
 	// files
 	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule, slurpModule, tempfileModule, findModule,
+	// the system and the net
+	cronModule, sysctlModule, getURLModule, uriModule,
 	setupModule,
 })
 
