@@ -375,3 +375,10 @@ func (c *Client) Patch(ctx context.Context, plural, name string, patch, out any)
 func (c *Client) Delete(ctx context.Context, plural, name string) error {
 	return c.Call(ctx, http.MethodDelete, Path("v1", plural, name), nil, nil)
 }
+
+// SameFingerprint compares two fingerprints, however they are written:
+// "sha256:ab12…", "AB:12:…".
+func SameFingerprint(a, b string) bool {
+	a, b = cleanFingerprint(a), cleanFingerprint(b)
+	return a == b && len(a) == sha256.Size*2
+}

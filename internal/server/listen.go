@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -164,7 +163,7 @@ func (s *Server) names() []string {
 	if host, err := os.Hostname(); err == nil {
 		names = append(names, host)
 	}
-	names = append(names, "localhost", link.ServerName)
+	names = append(names, "localhost")
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		s.log.Warn("cannot list this machine's addresses", "error", err)
@@ -206,18 +205,8 @@ func (s *Server) apiTLS() (*tls.Config, error) {
 
 // linkServer is the network side of the hub.
 func (s *Server) linkServer() link.ServerConfig {
-	conf := s.ca.LinkTLS(s.names()...)
-	return link.ServerConfig{
-		Certificate: func() (*tls.Certificate, error) {
-			return conf.GetCertificate(&tls.ClientHelloInfo{ServerName: link.ServerName})
-		},
-		Roots: func() *x509.CertPool {
-			pool := x509.NewCertPool()
-			pool.AppendCertsFromPEM(s.ca.Bundle())
-			return pool
-		},
-		Identify: pki.HostFromCert, Fleet: s.ca.Fleet(), Log: s.log.With("part", "link"),
-	}
+	return link.ServerConfig{TLS: s.ca.LinkTLS(s.names()...), Roots: s.ca.Bundle, Identify: pki.HostFromCert, Fleet: s.ca.Fleet(),
+		Log: s.log.With("part", "link")}
 }
 
 // publicHost is host:port as others reach a listener.
