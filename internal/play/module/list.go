@@ -16,7 +16,8 @@ var modules = byName([]*Module{
 	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule, slurpModule, tempfileModule, findModule,
 	// the system and the net
 	cronModule, sysctlModule, getURLModule, uriModule,
-	setupModule,
+	// the system
+	setupModule, userModule, groupModule, systemdModule, serviceModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;

@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -329,4 +328,3 @@ func (u *userTask) diff(before, after map[string]any) {
 		u.r.attrDiff(before, after)
 	}
 }
-

@@ -142,7 +142,7 @@ func (u *userTask) makeKey(file string, a *account) error {
 
 // writeOwned writes a new file that belongs to a user from its first moment.
 func (h *Host) writeOwned(path string, data []byte, mode string, a *account) error {
-	s, err := h.stage(path, true)
+	s, err := h.stage(path, false)
 	if err != nil {
 		return err
 	}
@@ -150,9 +150,5 @@ func (h *Host) writeOwned(path string, data []byte, mode string, a *account) err
 	if _, err := s.Write(data); err != nil {
 		return err
 	}
-	at := &attrs{mode: mode}
-	if err := s.commit(at, false); err != nil {
-		return err
-	}
-	return os.Lchown(h.Path(path), a.UID, a.GID)
+	return s.commit(&attrs{mode: mode, haveIDs: true, uid: a.UID, gid: a.GID}, false)
 }
