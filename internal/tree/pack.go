@@ -165,3 +165,29 @@ func ReadDir(root string, l Limits) (*Tree, error) {
 	}
 	return b.Tree()
 }
+
+// FromFS copies all files of another file system, which has no links.
+func FromFS(fsys fs.FS, l Limits) (*Tree, error) {
+	b := NewBuilder(l)
+	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if err := b.Reserve(1, st.Size()); err != nil {
+			return err
+		}
+		data, err := fs.ReadFile(fsys, p)
+		if err != nil {
+			return err
+		}
+		return b.Add(File{Path: p, Exec: st.Mode()&0o111 != 0, Data: data})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.Tree()
+}
