@@ -79,6 +79,17 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		return nil
 	})
+	if s.engine != nil {
+		group.Go(func() error {
+			select {
+			case <-s.engine.Failed():
+				// Somebody who supervises us starts the process again.
+				return fmt.Errorf("the store's engine failed: %w", s.engine.Err())
+			case <-ended.Done():
+				return nil
+			}
+		})
+	}
 	group.Go(func() error {
 		<-ended.Done()
 		s.log.Info("stopping")

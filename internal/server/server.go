@@ -63,6 +63,7 @@ type Server struct {
 	streams     streams
 	crossOrigin *http.CrossOriginProtection
 	adminToken  string
+	engine      failing // nil: an engine that cannot fail as a whole
 
 	// closers close the services, the last opened first.
 	closers []func() error
@@ -78,6 +79,12 @@ type Server struct {
 
 	closeOnce sync.Once
 	closeErr  error
+}
+
+// failing is a store engine that may come to an end, such as by a disk error.
+type failing interface {
+	Failed() <-chan struct{} // closed when it can go on no more
+	Err() error              // why
 }
 
 // New opens everything in cfg.DataDir and assembles the rooms. On an error
@@ -123,6 +130,9 @@ func (s *Server) open(ctx context.Context) error {
 			return err
 		}
 		s.onClose(backend.Close)
+	}
+	if f, ok := backend.(failing); ok {
+		s.engine = f
 	}
 	kinds := access.Kinds()
 	for _, room := range s.cfg.Rooms {
