@@ -317,3 +317,19 @@ func Hashable(v Value) bool {
 	}
 	return true
 }
+
+// Each calls f for every entry and keeps what it returns; it stops at the
+// first error.
+func (d *Dict) Each(f func(key, val Value) (Value, error)) error {
+	if d == nil {
+		return nil
+	}
+	for i := range d.items {
+		v, err := f(d.items[i].key, d.value(i))
+		if err != nil {
+			return err
+		}
+		d.items[i].val = v
+	}
+	return nil
+}
