@@ -337,3 +337,6 @@ func (s *Server) announce(format string, args ...any) {
 		_, _ = io.WriteString(s.cfg.Announce, fmt.Sprintf(format, args...))
 	}
 }
+
+// Routes is the route table, by path and method.
+func (s *Server) Routes() []domain.Route { return s.table.sorted() }
