@@ -69,8 +69,8 @@ func previous(dir string) string { return bins{dir}.path("previous") }
 // and the good one. It returns the program's SHA-256.
 func AddBinary(dir, program string) (string, error) {
 	b := bins{dir}
-	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o700); err != nil {
-		return "", fmt.Errorf("cannot install the agent: %w", err)
+	if err := makeDirs(dir); err != nil {
+		return "", err
 	}
 	hash, err := HashFile(program)
 	if err != nil {

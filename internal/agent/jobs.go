@@ -326,3 +326,19 @@ func (w *outputWriter) put(data []byte, stderr bool) {
 	o := &api.JobOutput{ID: w.id, Stderr: stderr, Data: append([]byte(nil), data...)}
 	_ = w.agent.send(w.ctx, &api.ToServer{Output: o}) // fails when the job is over
 }
+
+// SessionAs serves a session by a program that runs as user.
+func SessionAs(ctx context.Context, rw Stream, user string, argv []string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := runAs(cmd, user); err != nil {
+		return err
+	}
+	cmd.Stdin, cmd.Stdout = rw, rw
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = killGrace
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("the play session as %s ended: %w", user, err)
+	}
+	return nil
+}

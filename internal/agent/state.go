@@ -46,16 +46,33 @@ type State struct {
 // OpenState opens or makes the folder and cleans up after a crash.
 func OpenState(dir string) (*State, error) {
 	s := &State{dir: dir}
-	for _, d := range []string{dir, s.path("blobs"), s.path("spool"), s.path("bin")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot open the agent's state: %w", err)
-		}
+	if err := makeDirs(dir); err != nil {
+		return nil, err
 	}
 	if err := s.open(); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeDirs makes the folders. Programs in bin/ are started as other users too,
+// so the way there is open; everything else is the agent's alone.
+func makeDirs(dir string) error {
+	for _, d := range []struct {
+		name string
+		mode fs.FileMode
+	}{{"", 0o711}, {"bin", 0o755}, {"blobs", 0o700}, {"spool", 0o700}} {
+		path := filepath.Join(dir, d.name)
+		err := os.MkdirAll(path, d.mode)
+		if err == nil {
+			err = os.Chmod(path, d.mode) // whatever the umask
+		}
+		if err != nil {
+			return fmt.Errorf("cannot open the agent's state: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *State) open() error {

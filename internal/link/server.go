@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	grpcpeer "google.golang.org/grpc/peer"
@@ -133,6 +134,14 @@ func (s *service) renew(ctx context.Context, decode func(any) error) (any, error
 		req := new(api.RenewRequest)
 		if err := decode(req); err != nil {
 			return nil, api.Errorf(api.CodeInvalid, "cannot read the request: %v", err)
+		}
+		// The renewer may look at the certificate that the host came with.
+		if conn, ok := who.conn.(*tls.Conn); ok {
+			from := &grpcpeer.Peer{AuthInfo: credentials.TLSInfo{State: conn.ConnectionState(), CommonAuthInfo: who.CommonAuthInfo}}
+			if p, ok := grpcpeer.FromContext(ctx); ok {
+				from.Addr = p.Addr
+			}
+			ctx = grpcpeer.NewContext(ctx, from)
 		}
 		return s.hub.renew(ctx, who.host, req)
 	}()
