@@ -38,7 +38,12 @@ func (h *Host) stage(dest string, follow bool) (*staged, error) {
 		dest = h.Realpath(dest)
 	}
 	real := h.Path(dest)
-	dir, base := filepath.Split(real)
+	return h.stageAs(real, filepath.Base(real))
+}
+
+// stageAs stages the real path dest under the temporary name that belongs to base.
+func (h *Host) stageAs(real, base string) (*staged, error) {
+	dir := filepath.Dir(real)
 	if len(base) > 200 {
 		base = base[:200]
 	}
@@ -60,7 +65,7 @@ func (h *Host) stage(dest string, follow bool) (*staged, error) {
 			name = filepath.Join(dir, "."+base+".drover-tmp-"+rand.Text()[:8])
 		}
 	}
-	return nil, fmt.Errorf("cannot make a temporary file for %s", dest)
+	return nil, fmt.Errorf("cannot make a temporary file for %s", real)
 }
 
 // removeStale removes a temporary file that nobody holds any more.
@@ -294,7 +299,7 @@ func (c *Call) backup(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot back up %s: %w", path, err)
 	}
-	s, err := c.Host.stage(name, true)
+	s, err := c.Host.stageAs(c.Host.Path(name), filepath.Base(path))
 	if err != nil {
 		return "", fmt.Errorf("cannot back up %s: %w", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -232,7 +233,9 @@ func (c *Call) ensureDir(r *Result, dir string, a *attrs) *Result {
 		return bad
 	}
 	if c.Check {
-		r.Change("directory", dir, "create", nil, nil)
+		if !slices.ContainsFunc(r.Changes, func(x api.Change) bool { return x.ID == dir }) {
+			r.Change("directory", dir, "create", nil, nil)
+		}
 		return nil
 	}
 	if err := os.Mkdir(c.Host.Path(dir), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {

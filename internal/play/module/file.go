@@ -224,10 +224,9 @@ func (f *fileTask) directory(prev string) {
 	case "absent":
 		f.diff.add("state", "absent", "directory")
 		f.r.Changed = true
-		if f.Check {
+		if f.mkdirs(f.path); f.Check {
 			return
 		}
-		f.mkdirs(f.path)
 		if !f.r.Failed {
 			f.setTimes("preserve")
 		}
@@ -248,6 +247,10 @@ func (f *fileTask) mkdirs(path string) {
 		return
 	}
 	if f.mkdirs(filepath.Dir(path)); f.r.Failed {
+		return
+	}
+	if f.Check {
+		f.r.Change("directory", path, "create", nil, nil)
 		return
 	}
 	if err := os.Mkdir(f.Host.Path(path), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {

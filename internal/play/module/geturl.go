@@ -220,7 +220,11 @@ func (g *getURL) fetch(ctx context.Context, target string, dir bool, since time.
 		return g.fail("Request failed").Set("response", statusText(resp))
 	}
 	if g.Check {
-		r.Change("file", g.dest, "update", g.Host.record(g.dest), map[string]any{"url": target})
+		action, before := "create", g.Host.record(g.dest)
+		if before != nil {
+			action = "update"
+		}
+		r.Change("file", g.dest, action, before, map[string]any{"url": target})
 		return r.Set("msg", bytesText(resp))
 	}
 	return g.keep(resp, target)

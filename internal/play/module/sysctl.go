@@ -64,14 +64,17 @@ func runSysctl(ctx context.Context, c *Call) *Result {
 				return Fail("setting %s failed: %v", name, err)
 			}
 		}
+		// The kernel comes first: ended between the two, the next run still
+		// finds the file to change and does both.
+		if fileChanged && c.Bool("reload") {
+			if err := h.loadSysctl(text); err != nil && !c.Bool("ignoreerrors") {
+				return r.Fail("Failed to reload sysctl: %v", err)
+			}
+		}
+		h.step("kernel set")
 		if fileChanged {
 			if err := h.WriteFile(file, []byte(text)); err != nil {
 				return Fail("%v", err)
-			}
-			if c.Bool("reload") {
-				if err := h.loadSysctl(text); err != nil && !c.Bool("ignoreerrors") {
-					return r.Fail("Failed to reload sysctl: %v", err)
-				}
 			}
 		}
 	}
