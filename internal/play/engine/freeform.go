@@ -117,6 +117,7 @@ func (l *loader) freeForm(t *Task, s string, at api.Place) {
 	if strings.TrimSpace(s) == "" {
 		return
 	}
+	t.argsText = true
 	takes, inside := t.freeText()
 	toks, err := splitArgs(s)
 	if err != nil {

@@ -141,6 +141,8 @@ var ownActions = map[string][]string{
 	"set_fact":               {"*", "_"},
 	"set_stats":              {"data", "per_host", "aggregate"},
 	"validate_argument_spec": {"argument_spec", "provided_arguments"},
+	"fetch":                  {"src", "dest", "flat", "fail_on_missing", "validate_checksum"},
+	"async_status":           {"jid", "mode", "_async_dir"},
 	"wait_for_connection":    {"connect_timeout", "delay", "sleep", "timeout"},
 	"gather_facts":           {"parallel"},
 }
@@ -154,16 +156,12 @@ var required = map[string][]string{
 	"import_role":            {"name"},
 	"set_stats":              {"data"},
 	"validate_argument_spec": {"argument_spec"},
+	"async_status":           {"jid"},
+	"fetch":                  {"src", "dest"},
 }
 
 // metaActions are the values of meta.
 var metaActions = []string{"clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "end_role", "flush_handlers", "noop", "refresh_inventory", "reset_connection"}
-
-// fileActions are the modules whose source is read where the play is run, with the
-// folder of a role that it is looked for in.
-var fileActions = map[string]string{
-	"copy": "files", "template": "templates", "script": "files", "unarchive": "files", "assemble": "files", "fetch": "",
-}
 
 // shortAction strips the collections whose modules are known by their short names.
 func shortAction(name string) string {

@@ -55,6 +55,7 @@ type Block struct {
 	roleEntry *roleRun
 	// doneRole is set on a block that is the whole of a role.
 	explicit bool
+	file     string // of a dynamic include: the chain of files it came by
 }
 
 // Task is one task or handler.
@@ -95,6 +96,7 @@ type Task struct {
 	implicit bool   // Gathering Facts, flush_handlers at the end of a section …
 	dir      string // of the file it stands in
 	local    bool   // local_action
+	argsText bool   // the arguments were written as k=v text
 	apply    *yaml.Node
 	order    int
 }

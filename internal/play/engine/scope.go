@@ -19,10 +19,10 @@ type scope struct {
 	r    *run
 	pr   *playRun
 	h    *hostState
-	c    *common      // of the task or block; nil outside of one
-	t    *Task        // nil outside of a task
-	over *value.Dict  // loop variables and the like: stronger than anything
-	set  *value.Dict  // facts and registered values of this task, not yet kept
+	c    *common     // of the task or block; nil outside of one
+	t    *Task       // nil outside of a task
+	over *value.Dict // loop variables and the like: stronger than anything
+	set  *value.Dict // facts and registered values of this task, not yet kept
 	ctx  context.Context
 	busy map[string]bool
 	kept map[string]value.Value
