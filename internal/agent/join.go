@@ -12,6 +12,7 @@ import (
 
 	"drover/api"
 	"drover/client"
+	"drover/internal/link"
 	"drover/internal/pki"
 )
 
@@ -89,7 +90,7 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		}
 	}
 	id := &Identity{Host: cfg.Name, Fleet: answer.Fleet, Server: cfg.Server, Key: keyPEM, Certificate: answer.Certificate, CA: answer.CA,
-		SigningKey: answer.SigningKey, Link: reachable(answer.Link, u.Hostname())}
+		SigningKey: answer.SigningKey, Link: link.Reachable(answer.Link, u.Hostname())}
 	if len(id.Link) == 0 {
 		return nil, api.Errorf(api.CodeInvalid, "the server named no address for agents to dial").WithRemedy("see --listen-link of `drover server`")
 	}
@@ -136,26 +137,4 @@ func normalPin(pin string) string {
 		return ""
 	}
 	return "sha256:" + pin
-}
-
-// reachable fills in the host that the agent joined by, where the server does
-// not know under which address it is reached: ":7441", "0.0.0.0:7441".
-func reachable(links []string, joined string) []string {
-	var out []string
-	for _, l := range links {
-		i := strings.LastIndexByte(l, ':')
-		if i < 0 {
-			continue
-		}
-		switch l[:i] {
-		case "", "0.0.0.0", "[::]":
-			if strings.Contains(joined, ":") {
-				l = "[" + joined + "]" + l[i:]
-			} else {
-				l = joined + l[i:]
-			}
-		}
-		out = append(out, l)
-	}
-	return out
 }

@@ -32,6 +32,23 @@ type DialConfig struct {
 	Timeout time.Duration
 }
 
+// Reachable fills in the host that an agent joined by, where the server does
+// not know under which address it is reached: ":7441", "0.0.0.0:7441".
+func Reachable(links []string, joined string) []string {
+	var out []string
+	for _, l := range links {
+		host, port, err := net.SplitHostPort(l)
+		if err != nil {
+			continue
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = joined
+		}
+		out = append(out, net.JoinHostPort(host, port))
+	}
+	return out
+}
+
 // NewDialer returns a Dialer over the network.
 func NewDialer(cfg DialConfig) Dialer {
 	if cfg.Timeout <= 0 {
