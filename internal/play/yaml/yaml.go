@@ -55,25 +55,6 @@ type Duplicate struct {
 	First api.Place
 }
 
-// Parse reads all documents of src. An error is an *api.Error with place and remedy.
-func Parse(file string, src []byte) ([]*Node, error) { return nil, nil }
-
-// Value is the node as a value; text under !unsafe becomes value.Unsafe,
-// under other tags of the application plain strings.
-func (n *Node) Value() value.Value { return nil }
-
-// Decode is Value with a say over tags: tag is called for each node that
-// carries one and returns its value, or false to go on as Value does.
-func (n *Node) Decode(tag func(*Node) (value.Value, bool, error)) (value.Value, error) {
-	return nil, nil
-}
-
-// Get is the value of a string key of a mapping, or nil.
-func (n *Node) Get(key string) *Node { return nil }
-
-// AllDuplicates lists the duplicate keys of n and everything below it.
-func (n *Node) AllDuplicates() []Duplicate { return nil }
-
 // DumpOptions are PyYAML's.
 type DumpOptions struct {
 	Indent                     int // 0: 2
