@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,8 @@ type Host struct {
 	// Crash, if set, is called between the steps of every write; a test makes it
 	// panic to stand for a kill at that moment.
 	Crash func(step string)
+
+	dpkg atomic.Pointer[dpkgDB] // what was read last of dpkg's status file
 }
 
 // Cmd is a command to run.

@@ -18,6 +18,7 @@ var modules = byName([]*Module{
 	cronModule, sysctlModule, getURLModule, uriModule,
 	// the system
 	setupModule, userModule, groupModule, systemdModule, serviceModule,
+	aptModule, packageModule, packageFactsModule, serviceFactsModule, getentModule, waitForModule,
 })
 
 // collections that a full name may carry, each with the modules it has here;

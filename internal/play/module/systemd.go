@@ -143,6 +143,7 @@ func (u *unitTask) lacks() bool {
 		u.r.Warn("Could not find the requested service %s: host; it is taken as one that an earlier task makes", u.unit)
 		return false
 	}
+	u.r.Values = nil
 	u.r.Fail("Could not find the requested service %s: host", u.unit)
 	return true
 }
@@ -150,6 +151,7 @@ func (u *unitTask) lacks() bool {
 func (u *unitTask) do(ctx context.Context, what string, args ...string) bool {
 	out, err := u.ctl.run(ctx, args...)
 	if err != nil || out.Code != 0 {
+		u.r.Values = nil
 		u.r.Fail("%s %s: %s", what, u.unit, sayError(out, err))
 		return false
 	}

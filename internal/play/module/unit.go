@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -299,16 +298,14 @@ func showCommands(list [][]any) (string, bool) {
 	return strings.Join(out, "\n"), true
 }
 
-// statusMap is the properties as the `status` return key holds them.
+// statusMap is the properties as the `status` return key holds them: those that
+// are not empty.
 func statusMap(props map[string]string) map[string]any {
 	out := make(map[string]any, len(props))
-	keys := make([]string, 0, len(props))
-	for k := range props {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		out[k] = props[k]
+	for k, v := range props {
+		if v != "" {
+			out[k] = v
+		}
 	}
 	return out
 }

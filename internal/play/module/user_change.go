@@ -85,12 +85,11 @@ func (u *userTask) create(ctx context.Context) bool {
 		return false
 	}
 	// From here the user exists: what fails now is told together with it.
-	now, _ := u.Host.account(u.name)
-	var rec map[string]any
-	if now != nil {
-		rec = now.record()
-	}
-	u.r.Change("user", u.name, "create", nil, rec)
+	defer func() {
+		if now, ok := u.Host.account(u.name); ok {
+			u.r.Change("user", u.name, "create", nil, now.record())
+		}
+	}()
 	u.diff(nil, after)
 	if u.Has("password") && !u.setPassword(ctx, u.Str("password")) {
 		return false
