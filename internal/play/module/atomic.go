@@ -76,7 +76,7 @@ func removeStale(name string) bool {
 	}
 	defer f.Close()
 	fi, err := f.Stat()
-	if err != nil || !fi.Mode().IsRegular() || int(sysStat(fi).Uid) != os.Geteuid() {
+	if err != nil || !fi.Mode().IsRegular() || os.Geteuid() != 0 && int(sysStat(fi).Uid) != os.Geteuid() {
 		return false
 	}
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
@@ -299,7 +299,7 @@ func (c *Call) backup(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot back up %s: %w", path, err)
 	}
-	s, err := c.Host.stageAs(c.Host.Path(name), filepath.Base(path))
+	s, err := c.Host.stageAs(c.Host.Path(name), filepath.Base(path)+"~")
 	if err != nil {
 		return "", fmt.Errorf("cannot back up %s: %w", path, err)
 	}

@@ -195,8 +195,8 @@ func (g *getURL) get(ctx context.Context, method, target string, since time.Time
 
 func (g *getURL) fetch(ctx context.Context, target string, dir bool, since time.Time) *Result {
 	r, method := g.r, http.MethodGet
-	if g.Check {
-		method = http.MethodHead
+	if g.Check && !dir && !g.Host.Exists(g.dest) {
+		method = http.MethodHead // whatever comes, it would be written
 	}
 	resp, err := g.get(ctx, method, target, since)
 	if err != nil {
@@ -220,6 +220,14 @@ func (g *getURL) fetch(ctx context.Context, target string, dir bool, since time.
 		return g.fail("Request failed").Set("response", statusText(resp))
 	}
 	if g.Check {
+		if method == http.MethodGet {
+			if same, err := g.sameAs(resp.Body); err != nil {
+				return g.fail("Request failed: %s", httpReason(err))
+			} else if same {
+				g.placeAttrs(r, g.dest, g.fileAttrs())
+				return g.pathInfo(r.Set("msg", bytesText(resp)), g.dest)
+			}
+		}
 		action, before := "create", g.Host.record(g.dest)
 		if before != nil {
 			action = "update"
@@ -228,6 +236,16 @@ func (g *getURL) fetch(ctx context.Context, target string, dir bool, since time.
 		return r.Set("msg", bytesText(resp))
 	}
 	return g.keep(resp, target)
+}
+
+// sameAs reports whether the answer is what the file holds.
+func (g *getURL) sameAs(body io.Reader) (bool, error) {
+	sum := newSummer()
+	if _, err := io.Copy(sum, body); err != nil {
+		return false, err
+	}
+	old, err := g.Host.sums(g.dest)
+	return err == nil && old.sha256 == sum.sums().sha256, nil
 }
 
 // nameOf is the file's name: what the server calls it, or the URL's last part.
