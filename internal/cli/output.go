@@ -88,37 +88,51 @@ func readDocuments(file string, src []byte) ([]document, error) {
 		if len(n.Content) == 0 || n.Content[0].Tag == "!!null" {
 			continue
 		}
-		body := n.Content[0]
-		place := api.Place{File: file, Line: body.Line, Column: body.Column}
-		if body.Kind != yaml.MappingNode {
-			return nil, &api.Error{Code: api.CodeInvalid, Place: &place, Message: "this is not an object",
-				Remedy: "write `kind:`, `name:` and `spec:`"}
+		// A list, as `drover get -o yaml` prints it, is its objects.
+		bodies := []*yaml.Node{n.Content[0]}
+		if n.Content[0].Kind == yaml.SequenceNode {
+			bodies = n.Content[0].Content
 		}
-		var v map[string]any
-		if err := n.Decode(&v); err != nil {
-			return nil, yamlError(file, err)
-		}
-		// Lists as `drover get -o yaml` prints them go back in as they are.
-		b, err := json.Marshal(v)
-		if err != nil {
-			return nil, &api.Error{Code: api.CodeInvalid, Place: &place, Message: fmt.Sprintf("this cannot be JSON: %v", err),
-				Remedy: "use text as keys"}
-		}
-		d := document{place: place, json: b}
-		d.kind, _ = v["kind"].(string)
-		d.name, _ = v["name"].(string)
-		for _, need := range []struct{ field, value string }{{"kind", d.kind}, {"name", d.name}} {
-			if need.value == "" {
-				return nil, &api.Error{Code: api.CodeInvalid, Place: &place, Field: need.field, Message: "the object has no " + need.field,
-					Remedy: "add `" + need.field + ": …`"}
+		for _, body := range bodies {
+			d, err := readDocument(file, body)
+			if err != nil {
+				return nil, err
 			}
+			docs = append(docs, d)
 		}
-		docs = append(docs, d)
 	}
 	if len(docs) == 0 {
 		return nil, api.Errorf(api.CodeInvalid, "%s holds no object", file).WithRemedy("write `kind:`, `name:` and `spec:`")
 	}
 	return docs, nil
+}
+
+func readDocument(file string, body *yaml.Node) (document, error) {
+	place := api.Place{File: file, Line: body.Line, Column: body.Column}
+	wrong := func(field, remedy, format string, args ...any) (document, error) {
+		return document{}, &api.Error{Code: api.CodeInvalid, Place: &place, Field: field, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+	}
+	if body.Kind != yaml.MappingNode {
+		return wrong("", "write `kind:`, `name:` and `spec:`", "this is not an object")
+	}
+	var v map[string]any
+	if err := body.Decode(&v); err != nil {
+		return document{}, yamlError(file, err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return wrong("", "use text as keys", "this cannot be JSON: %v", err)
+	}
+	d := document{place: place, json: b}
+	d.kind, _ = v["kind"].(string)
+	d.name, _ = v["name"].(string)
+	switch {
+	case d.kind == "":
+		return wrong("kind", "add `kind: …`", "the object has no kind")
+	case d.name == "":
+		return wrong("name", "add `name: …`", "the object has no name")
+	}
+	return d, nil
 }
 
 // yamlError gives a parser's error the place it names.

@@ -21,41 +21,64 @@ import (
 	"drover/internal/pki"
 )
 
-// Run is New, Start and Serve: a whole server, until ctx ends.
+// Run is New and Serve: a whole server, until ctx ends. The doors are taken
+// first, so that a taken port is known before anything is opened or written.
 func Run(ctx context.Context, cfg Config) error {
+	doors, err := openDoors(cfg)
+	if err != nil {
+		return err
+	}
+	defer doors.close()
 	s, err := New(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := s.Serve(ctx); err != nil {
-		return errors.Join(err, s.Close())
-	}
-	return s.Close()
+	return errors.Join(s.serve(ctx, doors), s.Close())
 }
 
-// Serve opens both doors, starts the loops and serves until ctx ends; then it
-// lets requests end and stops, in the order: no new connections, streams,
-// requests under way, agents. Close does the rest.
+// Serve opens both doors and serves until ctx ends; Close does the rest.
 func (s *Server) Serve(ctx context.Context) error {
-	apiListener, err := listen("--listen", orDefault(s.cfg.ListenAPI, ":"+PortAPI))
+	doors, err := openDoors(s.cfg)
 	if err != nil {
 		return err
 	}
-	defer apiListener.Close()
-	linkListener, err := listen("--link", orDefault(s.cfg.ListenLink, ":"+PortLink))
+	defer doors.close()
+	return s.serve(ctx, doors)
+}
+
+// doors are the two ports of a server.
+type doors struct{ api, link net.Listener }
+
+func openDoors(cfg Config) (doors, error) {
+	apiDoor, err := listen("--listen", orDefault(cfg.ListenAPI, ":"+PortAPI))
 	if err != nil {
-		return err
+		return doors{}, err
 	}
-	defer linkListener.Close()
+	linkDoor, err := listen("--link", orDefault(cfg.ListenLink, ":"+PortLink))
+	if err != nil {
+		apiDoor.Close()
+		return doors{}, err
+	}
+	return doors{apiDoor, linkDoor}, nil
+}
+
+func (d doors) close() {
+	d.api.Close()
+	d.link.Close()
+}
+
+// serve starts the loops and serves until ctx ends or a part fails; then it
+// stops in the order: no new connections, streams, requests under way, agents.
+func (s *Server) serve(ctx context.Context, d doors) error {
 	conf, err := s.apiTLS()
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.addrs = Addresses{API: "https://" + s.publicHost(apiListener.Addr()), Link: s.publicHost(linkListener.Addr())}
+	s.addrs = Addresses{API: "https://" + s.publicHost(d.api.Addr()), Link: s.publicHost(d.link.Addr())}
 	addrs := s.addrs
 	s.mu.Unlock()
-	if err := s.writeCredential(s.localURL(apiListener.Addr())); err != nil {
+	if err := s.writeCredential(s.localURL(d.api.Addr())); err != nil {
 		return s.layout.full(err)
 	}
 	if err := s.Start(ctx); err != nil {
@@ -68,13 +91,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer stopAgents()
 	group, ended := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := httpServer.ServeTLS(apiListener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := httpServer.ServeTLS(d.api, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("the API's door failed: %w", err)
 		}
 		return nil
 	})
 	group.Go(func() error {
-		if err := s.hub.Serve(agents, linkListener, s.linkServer()); err != nil && agents.Err() == nil {
+		if err := s.hub.Serve(agents, d.link, s.linkServer()); err != nil && agents.Err() == nil {
 			return fmt.Errorf("the agents' door failed: %w", err)
 		}
 		return nil

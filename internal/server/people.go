@@ -154,7 +154,7 @@ func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, session access
 	if note == "" {
 		note = "signed-in program"
 	}
-	t := &api.Token{Spec: api.TokenSpec{Person: out.Person, Role: out.Role, Expires: s.now().Add(cliTokenLife).UTC(), Note: note}}
+	t := &api.Token{Meta: api.Meta{Kind: "token", Name: out.Person + "-" + newRequestID()}, Spec: api.TokenSpec{Person: out.Person, Role: out.Role, Expires: s.now().Add(cliTokenLife).UTC(), Note: note}}
 	secret, err := s.access.CreateToken(r.Context(), t)
 	if err != nil {
 		return err
