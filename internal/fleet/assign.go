@@ -266,7 +266,7 @@ func (a *assigner) write(ctx context.Context, head string, full bool, hosts []*a
 		out.hosts++
 		as := c.assignment(h)
 		was, had := a.wanted(h.Name)
-		if !had || was != as.Spec.Hash {
+		if differs(had, was, as.Spec.Hash) {
 			puts = append(puts, as)
 		}
 		hash, groups := as.Spec.Hash, c.groups(h.Name)
@@ -293,6 +293,15 @@ func (a *assigner) write(ctx context.Context, head string, full bool, hosts []*a
 		} // else it gets it with its next hello
 	}
 	return out, status, nil
+}
+
+// differs reports whether an assignment is to be written. A host that never
+// had one is not told to be nothing.
+func differs(had bool, was, hash string) bool {
+	if !had {
+		return hash != emptyHash
+	}
+	return was != hash
 }
 
 // sendIfOther sends a host what it should be, unless it says it has that.

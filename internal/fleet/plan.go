@@ -110,7 +110,7 @@ func (f *Fleet) plan(ctx context.Context, c *compiled, hosts []*api.Host, ask bo
 	changed := map[string]*api.Assignment{}
 	for _, h := range hosts {
 		as := c.assignment(h)
-		if was, had := f.assign.wanted(h.Name); (had && was == as.Spec.Hash) || (!had && as.Spec.Hash == emptyHash) {
+		if was, had := f.assign.wanted(h.Name); !differs(had, was, as.Spec.Hash) {
 			p.Unchanged++
 			continue
 		}

@@ -21,8 +21,8 @@ func (f *Fleet) routes() []domain.Route {
 			Request: api.JoinRequest{}, Response: api.JoinResponse{}, MaxBody: 64 << 10, Handle: f.join},
 		{Method: "GET", Path: "/v1/join", Access: domain.Operator(), Doc: "What enrolling a host needs to know of the server.",
 			Response: api.JoinInfo{}, Handle: f.joinInfo},
-		{Method: "GET", Path: "/join.sh", Access: domain.Public("it holds no secret, and whoever runs it checks its hash"), Internal: true, Handle: f.serveScript},
-		{Method: "GET", Path: "/agent/{os}/{arch}", Access: domain.Public("the program is no secret; a host checks its hash"), Internal: true, Handle: f.serveAgent},
+		{Method: "GET", Path: "/join.sh", Access: domain.Public("it holds no secret, and whoever runs it checks its hash"), Internal: true, Doc: "The installer of the agent.", Handle: f.serveScript},
+		{Method: "GET", Path: "/agent/{os}/{arch}", Access: domain.Public("the program is no secret; a host checks its hash"), Internal: true, Doc: "The agent's program.", Handle: f.serveAgent},
 
 		{Method: "GET", Path: "/v1/hosts/{name}/facts", Access: domain.Viewer(), Doc: "All facts of a host, by Ansible's names without \"ansible_\".",
 			Response: map[string]any{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
@@ -46,9 +46,9 @@ func (f *Fleet) routes() []domain.Route {
 			Doc:      "What a revision or a working tree would change.\nSend a revision's name as JSON, or the tree as a tar, plain or compressed by gzip or zstd. Connected hosts are asked by a check run.",
 			Response: api.Plan{}, Request: api.PlanRequest{}, MaxBody: maxTree, Quiet: true, Handle: f.servePlan},
 
-		{Method: "GET", Path: "/fleet.git/info/refs", Access: domain.Viewer(), Basic: true, Internal: true, Handle: f.infoRefs},
-		{Method: "POST", Path: "/fleet.git/git-upload-pack", Access: domain.Viewer(), Basic: true, Internal: true, Quiet: true, Stream: true, MaxBody: unbounded, Handle: f.repo.Upload},
-		{Method: "POST", Path: "/fleet.git/git-receive-pack", Access: domain.Operator(), Basic: true, Internal: true, Stream: true, MaxBody: unbounded, Handle: f.receive},
+		{Method: "GET", Path: "/fleet.git/info/refs", Access: domain.Viewer(), Basic: true, Internal: true, Doc: "Git: what there is.", Handle: f.infoRefs},
+		{Method: "POST", Path: "/fleet.git/git-upload-pack", Access: domain.Viewer(), Basic: true, Internal: true, Quiet: true, Stream: true, MaxBody: unbounded, Doc: "Git: fetch.", Handle: f.repo.Upload},
+		{Method: "POST", Path: "/fleet.git/git-receive-pack", Access: domain.Operator(), Basic: true, Internal: true, Stream: true, MaxBody: unbounded, Doc: "Git: push.", Handle: f.receive},
 	}
 }
 

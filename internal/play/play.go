@@ -11,12 +11,34 @@ import (
 	"drover/internal/store"
 )
 
+// Name of the room, and of its section in assignments.
+const Name = "play"
+
+// Room is the room as the server takes it.
+func Room() domain.Room {
+	return domain.Room{Name: Name, New: func(s domain.Services) (domain.Domain, error) {
+		return New(Deps{Hosts: store.TableOf[api.Host](s.Store, "host"), Events: s.Journal, Hub: s.Hub, Now: s.Now, Log: s.Log}).Domain(), nil
+	}}
+}
+
 // Deps is what the room stands on.
 type Deps struct {
-	Store   *store.Store
-	Journal *journal.Journal
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: slog.Default
+	Hosts  Hosts
+	Events Events
+	Hub    Hub
+	Now    func() time.Time // nil: time.Now
+	Log    *slog.Logger     // nil: slog.Default
+}
+
+// Hosts are the enrolled hosts; Scan's must be neither changed nor kept.
+type Hosts interface {
+	Scan(ctx context.Context, fn func(*api.Host) error) error
+}
+
+// Events is where it is kept that something ran.
+type Events interface {
+	Append(ctx context.Context, events ...*api.Event) error
+	List(ctx context.Context, f journal.Filter) ([]api.Event, error)
 }
 
 // Hub sends to connected hosts.
@@ -27,25 +49,63 @@ type Hub interface {
 	Connected(host string) bool
 }
 
-// Play is the room. It takes the link's Output, Done and Session messages.
-type Play struct{}
+// Play is the room.
+type Play struct {
+	d        Deps
+	log      *slog.Logger
+	runs     *runs
+	sessions *sessions
+}
 
-// New makes the room. Attach gives it the hub.
-func New(d Deps) *Play { return &Play{} }
-
-// Attach gives the room the hub to send by; it is called once, before requests come.
-func (p *Play) Attach(h Hub) {}
+// New makes the room.
+func New(d Deps) *Play {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	return &Play{d: d, log: d.Log.With("room", Name), runs: newRuns(), sessions: newSessions()}
+}
 
 // Domain is what the room hands over.
-func (p *Play) Domain() domain.Domain { return domain.Domain{Name: "play"} }
+func (p *Play) Domain() domain.Domain {
+	return domain.Domain{
+		Name:   Name,
+		Doc:    "Commands and playbooks on many hosts, now.",
+		Routes: p.routes(),
+		Link:   &domain.Link{Consumer: consumer{p}},
+	}
+}
 
-// Message takes a host's message; Left ends what the host was doing.
-func (p *Play) Message(host string, m *api.ToServer)         {}
-func (p *Play) Left(host string, undelivered []*api.ToAgent) {}
+// consumer takes what hosts say about runs and sessions.
+type consumer struct{ p *Play }
 
-// Section is the body of the section "play" of an assignment.
-type Section struct {
-	Playbook string `json:"playbook"` // path in the bundle
-	Bundle   string `json:"bundle"`   // SHA-256 of a tar.zst
-	Slice    any    `json:"slice"`    // the host's part of the inventory, as the engine reads it back
+func (c consumer) Joined(string, *api.Hello) {}
+
+func (c consumer) Left(host string, _ []*api.ToAgent) {
+	c.p.runs.left(host)
+	c.p.sessions.left(host)
+}
+
+func (c consumer) Message(host string, m *api.ToServer) {
+	switch {
+	case m.Output != nil:
+		if !c.p.sessions.output(host, m.Output) {
+			c.p.runs.output(host, m.Output)
+		}
+	case m.Done != nil:
+		if !c.p.sessions.done(host, m.Done) {
+			c.p.runs.done(host, m.Done)
+		}
+	case m.Session != nil:
+		c.p.sessions.frame(host, m.Session)
+	}
+}
+
+// event records what happened; what happened stays so when that fails.
+func (p *Play) event(ctx context.Context, e *api.Event) {
+	if err := p.d.Events.Append(context.WithoutCancel(ctx), e); err != nil {
+		p.log.Error("cannot record an event", "type", e.Type, "error", err)
+	}
 }

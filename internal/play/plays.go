@@ -1,0 +1,194 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"drover/api"
+	"drover/internal/domain"
+	"drover/internal/fleetfile"
+	"drover/internal/play/engine"
+	"drover/internal/tree"
+)
+
+const (
+	maxUpload   = 128 << 20
+	playTimeout = 24 * time.Hour
+	playForks   = 50
+	maxForks    = 1000
+)
+
+// servePlay is POST /v1/plays: see routes.go for the protocol.
+func (p *Play) servePlay(w http.ResponseWriter, r *http.Request) error {
+	t, err := tree.ReadTar(r.Body, tree.Limits{})
+	if err != nil {
+		return err
+	}
+	q, t, err := request(t)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), q.Timeout)
+	defer cancel()
+	project, inv, err := p.load(ctx, t, q)
+	if err != nil {
+		return err
+	}
+	name := strings.Join(q.Playbooks, " ")
+	domain.Note(ctx, "play/"+cut(name, 200), cut("limit "+q.Limit, 200))
+	stream, err := domain.NewStream(w)
+	if err != nil {
+		return err
+	}
+	p.event(ctx, &api.Event{Type: "play.started", Actor: domain.Actor(ctx), Message: "a play runs through agents: " + cut(name, 200),
+		Data: map[string]any{"playbooks": q.Playbooks, "limit": q.Limit, "check": q.Check}})
+	end := p.play(ctx, cancel, stream, project, inv, q)
+	p.event(ctx, &api.Event{Type: "play.ended", Actor: domain.Actor(ctx), Message: fmt.Sprintf("a play through agents ended with %d: %s", end.Exit, cut(name, 200)),
+		Data: map[string]any{"playbooks": q.Playbooks, "exit": end.Exit, "hosts": len(end.Recap)}})
+	_ = stream.Send("", "end", end)
+	return nil
+}
+
+// request takes the options out of the upload.
+func request(t *tree.Tree) (*api.PlayRequest, *tree.Tree, error) {
+	raw, err := t.ReadFile(api.PlayOptionsFile)
+	if err != nil {
+		return nil, nil, api.Errorf(api.CodeInvalid, "the upload has no %s", api.PlayOptionsFile).WithRemedy("use drover play -c agent")
+	}
+	var q api.PlayRequest
+	if err := domain.DecodeBytes(raw, &q); err != nil {
+		return nil, nil, err
+	}
+	if len(q.Playbooks) == 0 {
+		return nil, nil, &api.Error{Code: api.CodeInvalid, Field: "playbooks", Message: "no playbook is named", Remedy: "name at least one"}
+	}
+	if q.Timeout <= 0 || q.Timeout > playTimeout {
+		q.Timeout = playTimeout
+	}
+	if q.Forks <= 0 {
+		q.Forks = playForks
+	}
+	q.Forks = min(q.Forks, maxForks)
+	t, err = t.Sub(func(p string) bool { return p != api.PlayOptionsFile })
+	return &q, t, err
+}
+
+// load reads and checks what was uploaded, before any host is touched.
+func (p *Play) load(ctx context.Context, t *tree.Tree, q *api.PlayRequest) (*engine.Project, *engine.Inventory, error) {
+	inv, err := p.inventory(ctx, t, q)
+	if err != nil {
+		return nil, nil, first(err)
+	}
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: engine.Bundle(t), Playbooks: q.Playbooks, RolesPath: rolesPath, ExtraVars: q.ExtraVars})
+	if err != nil {
+		return nil, nil, first(problems(err))
+	}
+	return project, inv, nil
+}
+
+// inventory is the one that the request names, or the fleet's.
+func (p *Play) inventory(ctx context.Context, t *tree.Tree, q *api.PlayRequest) (*engine.Inventory, error) {
+	sources := q.Inventory
+	if len(sources) == 0 {
+		f, err := fleetfile.Load(t)
+		if err != nil {
+			return nil, err
+		}
+		sources = f.Inventory
+	}
+	if len(sources) == 0 {
+		return p.enrolled(ctx)
+	}
+	inv, err := engine.LoadInventory(engine.InventoryOptions{Files: engine.Bundle(t), Sources: sources})
+	if err != nil {
+		return nil, problems(err)
+	}
+	return inv, nil
+}
+
+// first makes one error of many, which says how many more there are.
+func first(err error) error {
+	var list engine.Problems
+	if !errors.As(err, &list) || len(list) == 0 {
+		return err
+	}
+	e := *list[0]
+	if len(list) > 1 {
+		e.Message += fmt.Sprintf(" (and %d more)", len(list)-1)
+	}
+	return &e
+}
+
+// play runs the project and streams its events.
+func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *domain.Stream, project *engine.Project, inv *engine.Inventory, q *api.PlayRequest) api.PlayEnd {
+	var mu sync.Mutex // the beat and the events end the play alike
+	lost := false
+	fail := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil && !lost {
+			lost = true
+			cancel()
+		}
+	}
+	var beats sync.WaitGroup
+	over := make(chan struct{})
+	beats.Go(func() {
+		tick := time.NewTicker(domain.HeartbeatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				fail(stream.Heartbeat())
+			case <-over:
+				return
+			}
+		}
+	})
+	recap, err := project.Run(ctx, inv, engine.Options{
+		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout)},
+		Events:    func(e engine.Event) { fail(stream.Send("", "play", e)) },
+		Limit:     q.Limit, Tags: q.Tags, SkipTags: q.SkipTags, Check: q.Check, Diff: q.Diff, ExtraVars: q.ExtraVars, Forks: q.Forks,
+		Connection: "agent", StartAt: q.StartAt, Verbosity: q.Verbosity, Now: p.d.Now,
+		Become: engine.Become{Enabled: q.Become, User: q.BecomeUser, Method: q.BecomeMethod, Password: q.BecomePassword},
+	})
+	close(over)
+	beats.Wait()
+	end := api.PlayEnd{Recap: map[string]map[string]int{}}
+	if recap != nil {
+		end.Order, end.Exit = recap.Order, recap.Exit()
+		for h, s := range recap.Hosts {
+			end.Recap[h] = map[string]int{"ok": s.OK, "changed": s.Changed, "unreachable": s.Unreachable, "failed": s.Failed,
+				"skipped": s.Skipped, "rescued": s.Rescued, "ignored": s.Ignored}
+		}
+	}
+	if err != nil {
+		end.Error = asError(err)
+		if end.Exit == 0 {
+			end.Exit = engine.ExitError
+		}
+	}
+	return end
+}
+
+func asError(err error) *api.Error {
+	var e *api.Error
+	if one := first(err); errors.As(one, &e) {
+		return e
+	}
+	return api.Errorf(api.CodeOf(err), "%v", err)
+}
+
+// enrolled is an inventory of the enrolled hosts with their groups.
+func (p *Play) enrolled(ctx context.Context) (*engine.Inventory, error) {
+	all, groups, err := p.known(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return inventoryOf(all, groups, nil)
+}
