@@ -7,147 +7,200 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	yaml4 "go.yaml.in/yaml/v4"
+	"time"
 
 	"drover/internal/play/value"
 )
 
-// The forms of https://yaml.org/type/, as PyYAML reads them: exponents of
-// floats need a sign and a point, and base 60 is allowed.
 var (
-	intForm   = regexp.MustCompile(`^(?:[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)
+	intForm   = regexp.MustCompile(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)
 	floatForm = regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)
+	timeForm  = regexp.MustCompile(`^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:(?:[Tt]|[ \t]+)([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]*))?(?:[ \t]*(Z|([-+])([0-9]{1,2})(?::?([0-9]{2}))?))?)?$`)
+	dateForm  = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
 )
 
-// resolve is the value of a plain scalar. Dates stay text: Ansible shows them so.
-func resolve(s string) value.Value {
+// The kinds of plain scalars, by YAML 1.1's tags.
+const (
+	tagStr       = "str"
+	tagNull      = "null"
+	tagBool      = "bool"
+	tagInt       = "int"
+	tagFloat     = "float"
+	tagTimestamp = "timestamp"
+	tagMerge     = "merge"
+	tagValue     = "value"
+)
+
+// resolve tells what a plain scalar is.
+func resolve(s string) string {
+	if s == "" {
+		return tagNull
+	}
+	switch c := s[0]; {
+	case c == '~' || c == 'n' || c == 'N':
+		switch s {
+		case "~", "null", "Null", "NULL":
+			return tagNull
+		}
+	case c == '<':
+		if s == "<<" {
+			return tagMerge
+		}
+		return tagStr
+	case c == '=':
+		if s == "=" {
+			return tagValue
+		}
+		return tagStr
+	}
 	switch s {
-	case "", "~", "null", "Null", "NULL":
-		return nil
-	case "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON":
-		return true
-	case "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF":
-		return false
+	case "yes", "Yes", "YES", "no", "No", "NO", "true", "True", "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF":
+		return tagBool
 	}
-	if c := s[0]; c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') {
-		return s
-	}
-	if intForm.MatchString(s) {
-		if v, ok := parseInt(s); ok {
-			return v
-		}
-		return s
-	}
-	if floatForm.MatchString(s) {
-		if v, ok := parseFloat(s); ok {
-			return v
+	if c := s[0]; c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.' {
+		switch {
+		case intForm.MatchString(s):
+			return tagInt
+		case floatForm.MatchString(s):
+			return tagFloat
+		case c >= '0' && c <= '9' && timeForm.MatchString(s) && (len(s) > 10 || dateForm.MatchString(s)):
+			return tagTimestamp
 		}
 	}
-	return s
+	return tagStr
 }
 
-func sign(s string) (negative bool, digits string) {
+// construct makes the value of a scalar that has a tag.
+func construct(tag, s string) (value.Value, bool) {
+	switch tag {
+	case tagNull:
+		return nil, true
+	case tagBool:
+		switch strings.ToLower(s) {
+		case "yes", "true", "on":
+			return true, true
+		case "no", "false", "off":
+			return false, true
+		}
+		return nil, false
+	case tagInt:
+		return makeInt(s)
+	case tagFloat:
+		return makeFloat(s)
+	case tagTimestamp:
+		return makeTime(s)
+	case "binary":
+		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), ""))
+		return b, err == nil
+	}
+	return s, true
+}
+
+func makeInt(s string) (value.Value, bool) {
 	s = strings.ReplaceAll(s, "_", "")
-	if rest, ok := strings.CutPrefix(s, "-"); ok {
-		return true, rest
+	sign := ""
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		if s[0] == '-' {
+			sign = "-"
+		}
+		s = s[1:]
 	}
-	return false, strings.TrimPrefix(s, "+")
-}
-
-func parseInt(s string) (value.Value, bool) {
-	negative, digits := sign(s)
-	n := new(big.Int)
-	ok := true
+	base := 10
 	switch {
-	case strings.Contains(digits, ":"):
-		for _, part := range strings.Split(digits, ":") {
-			p, good := new(big.Int).SetString(part, 10)
-			if !good {
+	case s == "0":
+	case strings.HasPrefix(s, "0b"):
+		s, base = s[2:], 2
+	case strings.HasPrefix(s, "0x"):
+		s, base = s[2:], 16
+	case strings.HasPrefix(s, "0"):
+		s, base = s[1:], 8
+	case strings.Contains(s, ":"):
+		total := new(big.Int)
+		for p := range strings.SplitSeq(s, ":") {
+			n, ok := new(big.Int).SetString(p, 10)
+			if !ok {
 				return nil, false
 			}
-			n.Add(n.Mul(n, big.NewInt(60)), p)
+			total.Add(total.Mul(total, big.NewInt(60)), n)
 		}
-	case strings.HasPrefix(digits, "0b"):
-		_, ok = n.SetString(digits[2:], 2)
-	case strings.HasPrefix(digits, "0x"):
-		_, ok = n.SetString(digits[2:], 16)
-	case len(digits) > 1 && digits[0] == '0':
-		_, ok = n.SetString(digits, 8)
-	default:
-		_, ok = n.SetString(digits, 10)
+		if sign != "" {
+			total.Neg(total)
+		}
+		return value.Int(total), true
 	}
-	if !ok {
+	if i, err := strconv.ParseInt(sign+s, base, 64); err == nil {
+		return i, true
+	}
+	n, ok := new(big.Int).SetString(sign+s, base)
+	if !ok || len(s) > 5000 {
 		return nil, false
 	}
-	if negative {
-		n.Neg(n)
-	}
-	if n.IsInt64() {
-		return n.Int64(), true
-	}
-	return n, true
+	return value.Int(n), true
 }
 
-func parseFloat(s string) (value.Value, bool) {
-	negative, digits := sign(s)
-	factor := 1.0
-	if negative {
-		factor = -1
+func makeFloat(s string) (value.Value, bool) {
+	s = strings.ToLower(strings.ReplaceAll(s, "_", ""))
+	sign := 1.0
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		if s[0] == '-' {
+			sign = -1
+		}
+		s = s[1:]
 	}
-	switch strings.ToLower(digits) {
-	case ".inf":
-		return math.Inf(int(factor)), true
-	case ".nan":
+	switch {
+	case s == ".inf":
+		return sign * math.Inf(1), true
+	case s == ".nan":
 		return math.NaN(), true
-	}
-	if strings.Contains(digits, ":") {
+	case strings.Contains(s, ":"):
 		total := 0.0
-		for _, part := range strings.Split(digits, ":") {
-			p, err := strconv.ParseFloat(part, 64)
+		for p := range strings.SplitSeq(s, ":") {
+			f, err := strconv.ParseFloat(p, 64)
 			if err != nil {
 				return nil, false
 			}
-			total = total*60 + p
+			total = total*60 + f
 		}
-		return factor * total, true
+		return sign * total, true
 	}
-	f, err := strconv.ParseFloat(digits, 64)
-	return factor * f, err == nil || math.IsInf(f, 0)
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil && f == 0 {
+		return nil, false
+	}
+	return sign * f, true
 }
 
-// tagged is the value of a scalar with one of YAML's own tags.
-func (c *converter) tagged(n *yaml4.Node) (value.Value, error) {
-	wrong := func(kind string) error {
-		return c.fail(n, "write it without the tag, or write a "+kind, "cannot read %q as a %s", n.Value, kind)
+func makeTime(s string) (value.Value, bool) {
+	m := timeForm.FindStringSubmatch(s)
+	if m == nil {
+		return nil, false
 	}
-	switch tag := n.ShortTag(); tag {
-	case "!!int":
-		if v, ok := parseInt(n.Value); ok && intForm.MatchString(n.Value) {
-			return v, nil
-		}
-		return nil, wrong("whole number")
-	case "!!float":
-		if v, ok := parseFloat(n.Value); ok {
-			return v, nil
-		}
-		return nil, wrong("number")
-	case "!!bool":
-		if v, ok := resolve(strings.ToLower(n.Value)).(bool); ok {
-			return v, nil
-		}
-		return nil, wrong("boolean")
-	case "!!null":
-		return nil, nil
-	case "!!binary":
-		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
-		if err != nil {
-			return nil, wrong("base64 text")
-		}
-		return b, nil
-	case "!!str", "!!timestamp", "!!merge", "!!value", "", "!":
-		return n.Value, nil
-	default:
-		return nil, c.fail(n, "use the tags of YAML 1.1, !vault or !unsafe", "unknown tag %s", tag)
+	num := func(i int) int { n, _ := strconv.Atoi(m[i]); return n }
+	y, mo, d := num(1), num(2), num(3)
+	if mo < 1 || mo > 12 || d < 1 || d > time.Date(y, time.Month(mo)+1, 0, 0, 0, 0, 0, time.UTC).Day() || y == 0 {
+		return nil, false
 	}
+	if m[4] == "" {
+		return value.Time{T: time.Date(y, time.Month(mo), d, 0, 0, 0, 0, time.UTC), DateOnly: true, Naive: true}, true
+	}
+	if num(4) > 23 || num(5) > 59 || num(6) > 59 {
+		return nil, false
+	}
+	frac := (m[7] + "000000")[:6]
+	us, _ := strconv.Atoi(frac)
+	loc, naive := time.UTC, m[8] == ""
+	if m[9] != "" {
+		off := num(10)*3600 + num(11)*60
+		if m[9] == "-" {
+			off = -off
+		}
+		if off != 0 {
+			loc = time.FixedZone("", off)
+		}
+	}
+	return value.Time{T: time.Date(y, time.Month(mo), d, num(4), num(5), num(6), us*1000, loc), Naive: naive}, true
 }
+
+// tagWords says what a tag asks for.
+var tagWords = map[string]string{tagInt: "a whole number", tagFloat: "a number", tagBool: "true or false", tagTimestamp: "a date",
+	"binary": "base64 text"}
