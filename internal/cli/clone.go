@@ -26,7 +26,8 @@ func newCloneCommand(a *app) *cobra.Command {
 The copy trusts the server's certificate and asks drover for the credential, so that plain
 git fetch and git push work in it. With --from, it starts from a folder's files (an example,
 or a fleet you have) instead of what the server has, and nothing is pushed yet.`,
-		Args: cobra.MaximumNArgs(1),
+		GroupID: groupWork,
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "fleet"
 			if len(args) > 0 {

@@ -52,13 +52,8 @@ Begin with:
 		return usagef("%v\nusage: %s", err, cmd.UseLine())
 	})
 	root.AddCommand(
-		newHostsCommand(a), newHostCommand(a), newEventsCommand(a),
-		// newEnrollCommand(a), // enroll.go
-		// newLabCommand(a),    // lab.go
-		// newPlanCommand(a),   // plan.go
-		// newRunCommand(a),    // run.go
-		// newPlayCommand(a),   // play.go
-		// newSimCommand(a),    // sim.go
+		newHostsCommand(a), newHostCommand(a), newEventsCommand(a), newEnrollCommand(a), newLabCommand(a),
+		newCloneCommand(a), newGitCredentialCommand(a), newPlanCommand(a), newRunCommand(a), newPlayCommand(a), newSimCommand(a),
 		newGetCommand(a), newApplyCommand(a), newDiffCommand(a), newDeleteCommand(a), newWaitCommand(a),
 		newServerCommand(a), newLoginCommand(a), newLogoutCommand(a), newTokenCommand(a), newAuditCommand(a),
 		newVersionCommand(a), newExitCodesTopic(),
