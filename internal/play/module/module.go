@@ -79,6 +79,7 @@ func (r *Result) Warn(format string, args ...any) {
 // Fail turns the result into a failed one and keeps what it holds already.
 func (r *Result) Fail(format string, args ...any) *Result {
 	r.Failed, r.Msg = true, fmt.Sprintf(format, args...)
+	delete(r.Values, "msg") // what was to be told of a success
 	return r
 }
 
