@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"drover/internal/all"
 	"drover/internal/cli"
 	"drover/internal/store"
 	"drover/internal/store/etcd"
@@ -23,7 +24,7 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 	return cli.Main(ctx, cli.Options{
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
-		Version: version.Version, OpenBackend: openStore,
+		Version: version.Version, Rooms: all.Rooms(all.Agents()...), OpenBackend: openStore,
 	})
 }
 

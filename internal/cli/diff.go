@@ -41,7 +41,7 @@ func (a *app) diff(ctx context.Context, files []string, exitCode bool) error {
 	}
 	p := a.progress("comparing")
 	defer p.End()
-	list, err := a.plan(ctx, c, files)
+	list, err := a.check(ctx, c, files)
 	if err != nil {
 		return err
 	}

@@ -237,8 +237,8 @@ type planned struct {
 	kind server.KindInfo
 }
 
-// plan reads files, finds the kinds, and lets the server check every document.
-func (a *app) plan(ctx context.Context, c *client.Client, files []string) ([]planned, error) {
+// check reads files, finds the kinds, and lets the server check every document.
+func (a *app) check(ctx context.Context, c *client.Client, files []string) ([]planned, error) {
 	docs, err := a.readFiles(files)
 	if err != nil {
 		return nil, err
@@ -260,10 +260,11 @@ func placed(err error, d document, field string) error {
 		return err
 	}
 	at := *e
-	at.Place = &d.place
 	if at.Field == "" {
 		at.Field = field
 	}
+	place := d.placeOf(at.Field)
+	at.Place = &place
 	return &at
 }
 
@@ -353,7 +354,7 @@ func (a *app) apply(ctx context.Context, files []string, dry bool) error {
 	}
 	p := a.progress("checking")
 	defer p.End()
-	list, err := a.plan(ctx, c, files)
+	list, err := a.check(ctx, c, files)
 	if err != nil {
 		return err
 	}

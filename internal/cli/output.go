@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -70,6 +72,7 @@ type document struct {
 	kind  string
 	name  string
 	json  []byte
+	node  *yaml.Node
 }
 
 // readDocuments reads YAML or JSON documents, each an object with kind and name.
@@ -123,7 +126,7 @@ func readDocument(file string, body *yaml.Node) (document, error) {
 	if err != nil {
 		return wrong("", "use text as keys", "this cannot be JSON: %v", err)
 	}
-	d := document{place: place, json: b}
+	d := document{place: place, json: b, node: body}
 	d.kind, _ = v["kind"].(string)
 	d.name, _ = v["name"].(string)
 	switch {
@@ -135,15 +138,49 @@ func readDocument(file string, body *yaml.Node) (document, error) {
 	return d, nil
 }
 
+// placeOf is where a field is, by its dotted path, or else where what is nearest
+// to it begins.
+func (d document) placeOf(path string) api.Place {
+	place, n := d.place, d.node
+	for n != nil && path != "" {
+		var next *yaml.Node
+		switch n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				key := n.Content[i]
+				rest, ok := strings.CutPrefix(path, key.Value)
+				// A key may have dots itself, such as a label's.
+				if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
+					continue
+				}
+				place.Line, place.Column = key.Line, key.Column
+				next, path = n.Content[i+1], strings.TrimPrefix(rest, ".")
+				break
+			}
+		case yaml.SequenceNode:
+			number, rest, ok := strings.Cut(strings.TrimPrefix(path, "["), "]")
+			i, err := strconv.Atoi(number)
+			if ok && err == nil && i < len(n.Content) {
+				next, path = n.Content[i], strings.TrimPrefix(rest, ".")
+				place.Line, place.Column = next.Line, next.Column
+			}
+		}
+		n = next
+	}
+	return place
+}
+
+// yamlPlace is how the parser says where: "… at L2.C7-L3.C1: what is wrong".
+var yamlPlace = regexp.MustCompile(`L(\d+)\.C(\d+)[^:]*: (.*)`)
+
 // yamlError gives a parser's error the place it names.
 func yamlError(file string, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	place := api.Place{File: file}
-	if i := strings.Index(msg, "line "); i >= 0 {
-		var line int
-		if _, e := fmt.Sscanf(msg[i:], "line %d", &line); e == nil {
-			place.Line = line
-		}
+	if m := yamlPlace.FindStringSubmatch(msg); m != nil {
+		place.Line, _ = strconv.Atoi(m[1]) // digits
+		place.Column, _ = strconv.Atoi(m[2])
+		msg = m[3]
 	}
 	return &api.Error{Code: api.CodeInvalid, Place: &place, Message: "this is not YAML: " + msg,
 		Remedy: "check indentation, colons and quotes there"}
