@@ -140,9 +140,14 @@ func (s *server) start(ctx context.Context, f *frame) {
 		if err != nil {
 			answer.Error = asError(err)
 		} else {
-			answer.Result = bound(res)
+			answer.Result = bound(res, maxText)
 		}
 		err = s.w.write(answer)
+		if errors.Is(err, errFrameSize) {
+			// Bytes that are no text take six in JSON: cut again, deeper.
+			answer.Result = bound(res, maxText/16)
+			err = s.w.write(answer)
+		}
 		var bad *json.UnsupportedValueError
 		if errors.Is(err, errFrameSize) || errors.As(err, &bad) {
 			s.w.write(&frame{ID: f.ID, Result: unsendable(res, err)}) //nolint:errcheck // a dead stream ends the session
@@ -168,15 +173,15 @@ func unsendable(res *module.Result, why error) *module.Result {
 
 // bound cuts what commands wrote to a size that people can still want. Other
 // values are whole or an error: half a file is none.
-func bound(res *module.Result) *module.Result {
+func bound(res *module.Result, limit int) *module.Result {
 	for _, key := range []string{"stdout", "stderr", "module_stdout", "module_stderr"} {
 		s, ok := res.Values[key].(string)
-		if !ok || len(s) <= maxText {
+		if !ok || len(s) <= limit {
 			continue
 		}
-		res.Set(key, s[:maxText])
+		res.Set(key, s[:limit])
 		delete(res.Values, key+"_lines")
-		res.Warn("%s was %d bytes; only the first %d are kept", key, len(s), maxText)
+		res.Warn("%s was %d bytes; only the first %d are kept", key, len(s), limit)
 	}
 	return res
 }
