@@ -70,6 +70,7 @@ type Options struct {
 	Password     string // -k
 	Connection   string // -c
 	Timeout      time.Duration
+	SSHArgs      string // --ssh-common-args
 	Become       Become // -b, --become-user, --become-method, -K
 	StartAt      string // --start-at-task
 	Step         func(task string) StepAnswer

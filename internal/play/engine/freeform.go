@@ -153,3 +153,20 @@ func (l *loader) freeForm(t *Task, s string, at api.Place) {
 	}
 	t.args.Set("_raw_params", text)
 }
+
+// KeyValues reads "k=v k2='v 2'" as -e does: values are text.
+func KeyValues(s string) (map[string]any, error) {
+	toks, err := splitArgs(s)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for _, t := range toks {
+		k, v, ok := keyValue(t.text)
+		if !ok {
+			return nil, api.Errorf(api.CodeInvalid, "%q is not key=value", t.text).WithRemedy("quote values with blanks")
+		}
+		out[k] = v
+	}
+	return out, nil
+}

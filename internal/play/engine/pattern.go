@@ -242,3 +242,16 @@ func (inv *Inventory) limit(pattern string) (map[string]bool, error) {
 	}
 	return set, nil
 }
+
+// SelectLimited is Select with --limit.
+func (inv *Inventory) SelectLimited(pattern, limit string) ([]string, error) {
+	hosts, err := inv.Select(pattern)
+	if err != nil {
+		return nil, err
+	}
+	set, err := inv.limit(limit)
+	if err != nil || set == nil {
+		return hosts, err
+	}
+	return slices.DeleteFunc(hosts, func(h string) bool { return !set[h] }), nil
+}

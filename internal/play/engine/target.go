@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,10 +191,7 @@ func (r *run) target(s *scope, o *outcome, h *hostState, delegated bool) (Target
 	t.User = first(get("ansible_user", "ansible_ssh_user"), keyword("remote_user"), r.o.User)
 	t.Password = first(get("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"), r.o.Password)
 	t.KeyFile = first(get("ansible_ssh_private_key_file", "ansible_private_key_file"), r.o.PrivateKey)
-	t.SSHArgs = first(get("ansible_ssh_common_args")) + " " + get("ansible_ssh_extra_args")
-	if t.SSHArgs == " " {
-		t.SSHArgs = ""
-	}
+	t.SSHArgs = strings.TrimSpace(first(get("ansible_ssh_common_args"), r.o.SSHArgs) + " " + get("ansible_ssh_extra_args"))
 	if b, ok := toBool(get("ansible_host_key_checking", "ansible_ssh_host_key_checking")); ok {
 		t.HostKeyChecking = b
 	}
