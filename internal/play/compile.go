@@ -114,7 +114,7 @@ func (c *compiler) compile(ctx context.Context, in domain.Input) (domain.Output,
 	}
 	project, err := engine.LoadProject(engine.ProjectOptions{Files: engine.Bundle(in.Tree), Playbooks: []string{f.Playbook}, RolesPath: rolesPath})
 	if err == nil {
-		out.Problems = append(out.Problems, relative(check(project, inv))...)
+		out.Problems = append(out.Problems, relative(project.Check(inv))...)
 	} else {
 		var list engine.Problems
 		if err = problems(err); !errors.As(err, &list) {
@@ -134,16 +134,6 @@ func (c *compiler) compile(ctx context.Context, in domain.Input) (domain.Output,
 	out.Blobs = []domain.Blob{blob}
 	out.Sections, err = sections(ctx, in, inv, Section{Playbook: f.Playbook, Bundle: blob.SHA256})
 	return out, err
-}
-
-// check finds what a run would stumble over, before any host is touched.
-func check(p *engine.Project, inv *engine.Inventory) []*api.Error {
-	if c, ok := any(p).(interface {
-		Check(*engine.Inventory) []*api.Error
-	}); ok {
-		return c.Check(inv)
-	}
-	return nil
 }
 
 // rolesPath is where roles are beside those next to the playbook: in roles/ at
