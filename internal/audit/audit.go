@@ -96,7 +96,11 @@ func (l *Log) open() error {
 	if err != nil {
 		return err
 	}
-	if err := checkHead(l.path, last); err != nil {
+	h, err := readHead(l.path)
+	if err == nil {
+		err = h.check(l.path, last)
+	}
+	if err != nil {
 		return err
 	}
 	if torn { // its writer was never told that it is written
@@ -167,27 +171,32 @@ type head struct {
 	Hash string `json:"hash"`
 }
 
-// checkHead compares with what was once the newest entry.
-func checkHead(path string, last api.AuditEntry) error {
+// readHead reads what was once the newest entry; zero if that is not known.
+func readHead(path string) (h head, err error) {
 	raw, err := os.ReadFile(path + ".head")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return h, nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot read the audit's head: %w", err)
+		return h, fmt.Errorf("cannot read the audit's head: %w", err)
 	}
-	var h head
 	if json.Unmarshal(raw, &h) != nil {
-		return nil // torn as it was written: it says nothing
+		return head{}, nil // torn as it was written: it says nothing
 	}
+	return h, nil
+}
+
+// check compares with the newest entry there is.
+func (h head) check(path string, last api.AuditEntry) error {
 	if h.Seq > last.Seq {
 		return &api.Error{Code: api.CodeInternal, Place: &api.Place{File: path, Line: int(last.Seq) + 1},
 			Message: fmt.Sprintf("the audit's chain is broken: it ends at entry %d, but had reached %d", last.Seq, h.Seq),
-			Remedy:  "compare with a copy of the file; somebody or a fault cut off its end. To go on all the same, remove " + path + ".head"}
+			Remedy:  "compare with a copy of the file: somebody or a fault cut off its end; to go on all the same, remove " + path + ".head"}
 	}
 	if h.Seq == last.Seq && h.Hash != last.Hash {
 		return &api.Error{Code: api.CodeInternal, Place: &api.Place{File: path, Line: int(last.Seq)},
-			Message: "the audit's chain is broken: the newest entry is another than was written", Remedy: "compare with a copy of the file"}
+			Message: "the audit's chain is broken: the newest entry is another than was written",
+			Remedy:  "compare with a copy of the file; to go on all the same, remove " + path + ".head"}
 	}
 	return nil
 }
@@ -200,17 +209,16 @@ func Verify(path string) error {
 		return fmt.Errorf("cannot verify the audit: %w", err)
 	}
 	defer f.Close()
-	// The head is only ever behind, so it is read before.
-	raw, headErr := os.ReadFile(path + ".head")
-	last, _, _, err := walk(f, path)
-	if err != nil || headErr != nil {
+	// The head only lags, and is read first: what it names must be there.
+	h, err := readHead(path)
+	if err != nil {
 		return err
 	}
-	var h head
-	if json.Unmarshal(raw, &h) == nil && h.Seq > last.Seq {
-		return checkHead(path, last)
+	last, _, _, err := walk(f, path)
+	if err != nil {
+		return err
 	}
-	return nil
+	return h.check(path, last)
 }
 
 // Append adds one entry and returns it, with Seq, Time, Prev and Hash set,

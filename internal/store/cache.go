@@ -49,6 +49,7 @@ type cache struct {
 	confirmed map[string]entry
 	ahead     map[string]entry
 	rev       int64
+	written   int64             // the newest revision that this process wrote
 	bad       map[string]string // stored objects that cannot be read, and why
 	loadErr   error             // why loading is late
 
@@ -164,6 +165,7 @@ func (c *cache) reload(kvs []KV, rev int64) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(had)) {
 		if !listed[name] {
+			c.confirmed[name] = had[name] // until the event takes it out
 			evs = append(evs, KVEvent{Key: c.key(name), Delete: true, Rev: rev})
 		}
 	}
@@ -237,6 +239,35 @@ func (c *cache) learn(name string, e entry) {
 	}
 }
 
+func (c *cache) wrote(rev int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written = max(c.written, rev)
+}
+
+// caughtUp waits until the backend's watch has delivered what this process
+// wrote before, so that a watch begins with it.
+func (c *cache) caughtUp(ctx context.Context) {
+	c.mu.RLock()
+	want := c.written
+	c.mu.RUnlock()
+	for {
+		c.mu.RLock()
+		changed, rev := c.changed, c.rev
+		c.mu.RUnlock()
+		if rev >= want {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		case <-c.store.ctx.Done():
+			return
+		}
+	}
+}
+
 // get gives the newest known entry; obj is nil if there is none.
 func (c *cache) get(name string) entry {
 	c.mu.RLock()
@@ -290,6 +321,9 @@ func (c *cache) refresh(ctx context.Context, name string) error {
 func (c *cache) watch(ctx context.Context, from int64, send func(change, EventType) bool) {
 	if c.wait(ctx) != nil {
 		return
+	}
+	if from == 0 {
+		c.caughtUp(ctx)
 	}
 	c.mu.RLock()
 	next := c.first

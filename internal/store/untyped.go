@@ -90,12 +90,10 @@ func (u *Untyped) Put(ctx context.Context, o api.Object, part Part) (created boo
 	if err := u.check(o); err != nil {
 		return false, err
 	}
-	ch := Change{cache: u.c, act: actPut, part: part, obj: o, name: o.Metadata().Name}
-	if err := u.c.store.Commit(ctx, ch); err != nil {
-		return false, err
-	}
-	m := o.Metadata()
-	return m.Generation == 1 && m.Created.Equal(m.Updated), nil
+	ch := u.ToPut(o, part)
+	ch.created = &created
+	err = u.c.store.Commit(ctx, ch)
+	return created, err
 }
 
 func (u *Untyped) check(o api.Object) error {

@@ -34,7 +34,8 @@ type Change struct {
 	fence Cond
 	// uid is set for a create that brings its own UID, so that other objects
 	// of the same transaction can name it.
-	uid string
+	uid     string
+	created *bool // is told whether the object is new
 }
 
 // commitTries bounds how often a write is tried when others write the same keys.
@@ -133,6 +134,9 @@ type written struct {
 }
 
 func (w written) learn(rev int64) {
+	if w.ch.created != nil {
+		*w.ch.created = w.cur.obj == nil
+	}
 	if w.skip {
 		w.give(w.cur.obj)
 		return
@@ -142,6 +146,7 @@ func (w written) learn(rev int64) {
 		w.give(w.obj)
 	}
 	w.ch.cache.learn(w.ch.name, entry{w.obj, rev})
+	w.ch.cache.wrote(rev)
 }
 
 // give hands the stored object's Meta, or all of it, to the caller's.

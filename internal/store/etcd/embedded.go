@@ -74,20 +74,30 @@ func Open(ctx context.Context, c Config) (*Backend, error) {
 		return nil, err
 	}
 
-	// The engine ends the goroutine it runs on when it meets what it cannot
-	// handle; so it starts on one of its own.
-	started := make(chan error, 1)
+	// The engine ends the goroutine it runs on, or one that it waits for, when
+	// it meets what it cannot handle; so it starts on one of its own.
+	type start struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	started := make(chan start, 1)
 	go func() {
-		err := errors.New("it gave up")
+		s := start{err: errors.New("it gave up")}
 		defer func() {
 			if p := recover(); p != nil {
-				err = fmt.Errorf("%v", p)
+				s.err = fmt.Errorf("%v", p)
 			}
-			started <- err
+			started <- s
 		}()
-		m.etcd, err = embed.StartEtcd(cfg)
+		s.etcd, s.err = embed.StartEtcd(cfg)
 	}()
-	if err = <-started; err == nil {
+	select {
+	case s := <-started:
+		m.etcd, err = s.etcd, s.err
+	case <-b.life.Done():
+		err = context.Cause(b.life)
+	}
+	if err == nil {
 		select {
 		case <-m.etcd.Server.ReadyNotify():
 		case err = <-m.etcd.Err():
