@@ -22,14 +22,16 @@ import (
 
 // Section is the body of the section "play" of an assignment.
 type Section struct {
-	Playbook string        `json:"playbook"` // path in the bundle
-	Bundle   string        `json:"bundle"`   // SHA-256 of a tar.zst
-	Slice    *engine.Slice `json:"slice"`    // the host's part of the inventory
+	Playbook string        `json:"playbook"`        // path in the bundle
+	Bundle   string        `json:"bundle"`          // SHA-256 of a tar.zst
+	Roles    []string      `json:"roles,omitempty"` // folders of roles, after those beside the playbook
+	Slice    *engine.Slice `json:"slice"`           // the host's part of the inventory
+	Names    string        `json:"names,omitempty"` // SHA-256 of the names of all hosts, when Slice leaves them out
 }
 
-// maxSlice is the largest slice with the names of all other hosts; an
-// assignment is bounded, and in a large fleet they would be most of it.
-const maxSlice = 32 << 10
+// manyHosts is from where on the names of all hosts are a blob of their own,
+// which hosts fetch once: in every assignment they would be most of it.
+const manyHosts = 100
 
 // warning is the code of a problem that does not refuse a revision.
 const warning api.Code = "warning"
@@ -132,13 +134,47 @@ func (c *compiler) compile(ctx context.Context, in domain.Input) (domain.Output,
 		return domain.Output{}, err
 	}
 	out.Blobs = []domain.Blob{blob}
-	out.Sections, err = sections(ctx, in, inv, Section{Playbook: f.Playbook, Bundle: blob.SHA256})
+	section := Section{Playbook: f.Playbook, Bundle: blob.SHA256, Roles: rolesPath}
+	if hosts := inv.Hosts(); len(hosts) > manyHosts {
+		names, err := allNames(inv, hosts[0])
+		if err != nil {
+			return domain.Output{}, err
+		}
+		out.Blobs = append(out.Blobs, names)
+		section.Names = names.SHA256
+	}
+	out.Sections, err = sections(ctx, in, inv, section)
 	return out, err
+}
+
+// allNames is a slice with nothing but names.
+func allNames(inv *engine.Inventory, any string) (domain.Blob, error) {
+	s, err := inv.Slice(any)
+	if err != nil {
+		return domain.Blob{}, err
+	}
+	s.Host, s.Vars, s.Plugin = "", nil, nil
+	for i := range s.Groups {
+		s.Groups[i].Vars, s.Groups[i].Plugin = nil, nil
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return domain.Blob{}, fmt.Errorf("cannot write the names of all hosts: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return domain.Blob{SHA256: hex.EncodeToString(sum[:]), Content: b}, nil
 }
 
 // rolesPath is where roles are beside those next to the playbook: in roles/ at
 // the repository's root. The executor on the host looks in the same places.
 var rolesPath = []string{"roles"}
+
+func (s Section) blobs() []string {
+	if s.Names == "" {
+		return []string{s.Bundle}
+	}
+	return []string{s.Bundle, s.Names}
+}
 
 // sections cuts out what each host runs.
 func sections(ctx context.Context, in domain.Input, inv *engine.Inventory, s Section) (map[string]api.Section, error) {
@@ -165,7 +201,7 @@ func sections(ctx context.Context, in domain.Input, inv *engine.Inventory, s Sec
 			return nil, err
 		}
 		sum := sha256.Sum256(body)
-		out[host] = api.Section{Room: Name, Hash: hex.EncodeToString(sum[:]), Body: body, Blobs: []string{s.Bundle}}
+		out[host] = api.Section{Room: Name, Hash: hex.EncodeToString(sum[:]), Body: body, Blobs: s.blobs()}
 	}
 	return out, nil
 }
@@ -175,20 +211,24 @@ func body(inv *engine.Inventory, host string, s Section) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Names != "" {
+		slice = slice.WithoutOthers()
+	}
 	s.Slice = slice
-	if len(slice.Hosts) > maxSlice/16 { // the names alone would be too much
-		s.Slice = slice.WithoutOthers()
-	}
 	b, err := json.Marshal(s)
-	if err == nil && len(b) > maxSlice && len(s.Slice.Hosts) > 1 {
-		s.Slice = slice.WithoutOthers()
-		b, err = json.Marshal(s)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the section of %s: %w", host, err)
 	}
+	if len(b) > maxSection {
+		return nil, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("the variables of host %s are %d KB, the most is %d KB", host, len(b)>>10, maxSection>>10),
+			Remedy: "put large content into files of a role and read it with copy or the file lookup"}
+	}
 	return b, nil
 }
+
+// maxSection bounds a section: a whole assignment is at most 64 KB with its
+// bodies in base64.
+const maxSection = 44 << 10
 
 // bundle packs what hosts need. Inventories stay on the server: they hold what
 // is other hosts' business.

@@ -30,9 +30,13 @@ const Room = "play"
 
 // Section is the body of the section.
 type Section struct {
-	Playbook string        `json:"playbook"` // path in the bundle
-	Bundle   string        `json:"bundle"`   // SHA-256 of a tar.zst
+	Playbook string        `json:"playbook"`        // path in the bundle
+	Bundle   string        `json:"bundle"`          // SHA-256 of a tar.zst
+	Roles    []string      `json:"roles,omitempty"` // folders of roles in the bundle, after those beside the playbook
 	Slice    *engine.Slice `json:"slice"`
+	// Names, in a large fleet, is the SHA-256 of a slice with nothing but the
+	// names of all hosts and groups, which Slice leaves out then.
+	Names string `json:"names,omitempty"`
 }
 
 // Config says what the executor works on.
@@ -71,11 +75,16 @@ func (e *Executor) CheckApply(ctx context.Context, s api.Section, apply bool) (a
 	if err != nil {
 		return api.Result{}, err
 	}
+	if body.Names != "" {
+		if err := e.names(body.Names, body.Slice); err != nil {
+			return api.Result{}, err
+		}
+	}
 	inv, err := engine.SliceInventory(body.Slice, files)
 	if err != nil {
 		return api.Result{}, err
 	}
-	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: []string{body.Playbook}})
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: []string{body.Playbook}, RolesPath: body.Roles})
 	if err != nil {
 		return api.Result{}, err
 	}
@@ -89,6 +98,31 @@ func (e *Executor) CheckApply(ctx context.Context, s api.Section, apply bool) (a
 		err = context.Cause(ctx)
 	}
 	return res, err
+}
+
+// maxNames bounds the names of all hosts and groups.
+const maxNames = 64 << 20
+
+// names puts the names of the other hosts into a slice that left them out.
+func (e *Executor) names(sha256 string, s *engine.Slice) error {
+	r, err := e.cfg.Open(sha256)
+	if err != nil {
+		return fmt.Errorf("cannot open the names of all hosts: %w", err)
+	}
+	defer r.Close()
+	var all engine.Slice
+	if err := json.NewDecoder(io.LimitReader(r, maxNames)).Decode(&all); err != nil {
+		return fmt.Errorf("cannot read the names of all hosts: %w", err)
+	}
+	in := make(map[string][]string, len(all.Groups))
+	for _, g := range all.Groups {
+		in[g.Name] = g.Hosts
+	}
+	s.Hosts = all.Hosts
+	for i := range s.Groups {
+		s.Groups[i].Hosts = in[s.Groups[i].Name]
+	}
+	return nil
 }
 
 // bundle reads the bundle into memory; links cannot lead out of it.
