@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,22 +136,16 @@ func (d *Dialer) Close() error {
 
 // Dial connects and signs in. Every failure is an *api.Error.
 func (d *Dialer) Dial(ctx context.Context, t Target) (*Client, error) {
-	return d.dial(ctx, t, 0)
+	return d.dial(ctx, t, nil)
 }
 
-// maxJumps bounds a chain of jump hosts, which a configuration can make circular.
-const maxJumps = 8
-
-func (d *Dialer) dial(ctx context.Context, t Target, depth int) (*Client, error) {
+// dial is Dial on behalf of the jump hosts in path, which wait for it.
+func (d *Dialer) dial(ctx context.Context, t Target, path []string) (*Client, error) {
 	if t.Host == "" {
 		t.Host = t.Address
 	}
 	if t.Host == "" {
 		return nil, &api.Error{Code: api.CodeInvalid, Field: "host", Message: "cannot connect: no host is named"}
-	}
-	if depth > maxJumps {
-		return nil, api.Errorf(api.CodeInvalid, "cannot connect to %s: more than %d jump hosts in a row", t.Host, maxJumps).
-			WithRemedy("look for a circle of ProxyJump in the SSH configuration")
 	}
 	s, err := d.settings(t)
 	if err != nil {
@@ -159,7 +154,7 @@ func (d *Dialer) dial(ctx context.Context, t Target, depth int) (*Client, error)
 	limit, cancel := context.WithTimeoutCause(ctx, s.timeout, errConnectTimeout)
 	defer cancel()
 
-	conn, err := d.connect(limit, s, depth)
+	conn, err := d.connect(limit, s, path)
 	if err != nil {
 		return nil, unreachable(limit, s, err)
 	}
@@ -175,10 +170,10 @@ var errConnectTimeout = errors.New("timed out")
 
 // connect opens the byte stream to the host's sshd: directly, by a program,
 // or through jump hosts.
-func (d *Dialer) connect(ctx context.Context, s *settings, depth int) (net.Conn, error) {
+func (d *Dialer) connect(ctx context.Context, s *settings, path []string) (net.Conn, error) {
 	switch {
 	case len(s.jumps) > 0:
-		j, err := d.throughJumps(ctx, s.jumps, depth)
+		j, err := d.throughJumps(ctx, s.jumps, path)
 		if err != nil {
 			return nil, err
 		}
@@ -203,9 +198,14 @@ type jump struct {
 }
 
 // throughJumps connects to the last of a chain, reusing what is connected.
-func (d *Dialer) throughJumps(ctx context.Context, chain []Target, depth int) (*Client, error) {
+func (d *Dialer) throughJumps(ctx context.Context, chain []Target, path []string) (*Client, error) {
 	last := chain[len(chain)-1]
 	key := jumpKey(chain)
+	if slices.Contains(path, key) {
+		return nil, api.Errorf(api.CodeInvalid, "cannot connect to %s: its jump hosts lead back to it", last.Host).
+			WithRemedy("look for a circle of ProxyJump in the SSH configuration")
+	}
+	path = append(slices.Clone(path), key)
 	d.mu.Lock()
 	if d.done {
 		d.mu.Unlock()
@@ -236,14 +236,14 @@ func (d *Dialer) throughJumps(ctx context.Context, chain []Target, depth int) (*
 	defer close(j.ready)
 
 	if len(chain) == 1 {
-		j.client, j.err = d.dial(ctx, last, depth+1)
+		j.client, j.err = d.dial(ctx, last, path)
 		return j.client, j.err
 	}
 	s, err := d.settings(last)
 	if err == nil {
 		s.jumps, s.proxyCommand = chain[:len(chain)-1], ""
 		var conn net.Conn
-		if conn, err = d.connect(ctx, s, depth+1); err == nil {
+		if conn, err = d.connect(ctx, s, path); err == nil {
 			var sc *ssh.Client
 			if sc, err = d.handshake(ctx, conn, s); err != nil {
 				conn.Close()
@@ -332,6 +332,10 @@ func unreachable(ctx context.Context, s *settings, err error) error {
 	case errors.Is(context.Cause(ctx), errConnectTimeout), isTimeout(err):
 		return api.Errorf(api.CodeUnavailable, "cannot reach %s: no answer within %s", s.where(), s.timeout).
 			WithRemedy("check that the host is up and that no firewall is between")
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // without the address, which is named already
 	}
 	return api.Errorf(api.CodeUnavailable, "cannot reach %s: %v", s.where(), err).
 		WithRemedy("check that the host is up and that sshd listens on port %d", s.port)

@@ -432,15 +432,16 @@ func FuzzServe(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x17" + `{"id":1,"cancel":true}x`))
 	f.Add([]byte("\x00\x00\x00\x1d" + `{"id":9,"data":{"last":true}}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if bytes.Contains(in, []byte("command")) || bytes.Contains(in, []byte("shell")) || bytes.Contains(in, []byte("\\u")) || bytes.Contains(in, []byte("user")) {
-			t.Skip() // it might hit on something that runs
+		if bytes.Contains(in, []byte("user")) {
+			t.Skip() // it might hit on a user that is
 		}
+		noPrograms := func(context.Context, module.Cmd) (module.Output, error) { return module.Output{}, os.ErrPermission }
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		playhost.Serve(ctx, struct {
 			io.Reader
 			io.Writer
-		}{bytes.NewReader(in), io.Discard}, &module.Host{Root: t.TempDir()}) //nolint:errcheck // it must end, that is all
+		}{bytes.NewReader(in), io.Discard}, &module.Host{Root: t.TempDir(), Exec: noPrograms}) //nolint:errcheck // it must end, that is all
 		if ctx.Err() != nil {
 			t.Fatal("the session did not end")
 		}
