@@ -329,9 +329,11 @@ func (o ListOptions) query() url.Values {
 	return q
 }
 
-// List reads the objects of a kind, page by page.
+// List reads the objects of a kind, page by page, and gives the revision to
+// watch from.
 func List[T any](ctx context.Context, c *Client, plural string, o ListOptions) ([]T, int64, error) {
 	var all []T
+	var revision int64
 	next := ""
 	for {
 		q := o.query()
@@ -347,8 +349,11 @@ func List[T any](ctx context.Context, c *Client, plural string, o ListOptions) (
 			return nil, 0, err
 		}
 		all = append(all, page.Items...)
+		if next == "" {
+			revision = page.Revision // a watch from here misses no change made between the pages
+		}
 		if page.Continue == "" {
-			return all, page.Revision, nil
+			return all, revision, nil
 		}
 		next = page.Continue
 	}

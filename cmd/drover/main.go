@@ -33,5 +33,6 @@ func openStore(ctx context.Context, dir, url string, log *slog.Logger) (store.Ba
 	if url == "" {
 		return etcd.Open(ctx, etcd.Config{Dir: dir, Log: log})
 	}
-	return etcd.Dial(ctx, etcd.External{Endpoints: []string{url}})
+	// A password has no place among the arguments, which every user can see.
+	return etcd.Dial(ctx, etcd.External{Endpoints: []string{url}, Username: os.Getenv("DROVER_ETCD_USER"), Password: os.Getenv("DROVER_ETCD_PASSWORD")})
 }

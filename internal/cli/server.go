@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,10 +48,10 @@ Ctrl-C stop it gracefully.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.DataDir, "data", first(os.Getenv("DROVER_DATA"), server.DefaultDataDir), "`directory` of all the server keeps (also DROVER_DATA)")
+	f.StringVar(&cfg.DataDir, "data", first(a.Getenv("DROVER_DATA"), server.DefaultDataDir), "`directory` of all the server keeps (also DROVER_DATA)")
 	f.StringVar(&cfg.ListenAPI, "listen", ":"+server.PortAPI, "`address` of the API, HOST:PORT")
 	f.StringVar(&cfg.ListenLink, "link", ":"+server.PortLink, "`address` of the agents' door, HOST:PORT")
-	f.StringVar(&cfg.EtcdURL, "etcd", "", "use the etcd cluster at these `URLs`, joined by commas, instead of the embedded one")
+	f.StringVar(&cfg.EtcdURL, "etcd", "", "use the etcd cluster at these `URLs`, joined by commas, instead of the embedded one; user and password in DROVER_ETCD_USER and DROVER_ETCD_PASSWORD")
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "PEM `file` of a certificate for the API, instead of the fleet's own CA")
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "PEM `file` of its key")
 	f.StringSliceVar(&cfg.Names, "name", nil, "DNS `name` or address by which people and agents reach this server; may be repeated")

@@ -84,7 +84,11 @@ func (k *kindAPI) routes() []domain.Route {
 		rs = append(rs, domain.Route{Method: "POST", Path: all, Access: k.kind.Write, Doc: "Create a " + k.kind.Name + ".", Request: empty, Response: empty, Handle: k.create, Query: []domain.Param{dry}})
 	}
 	if !k.kind.NoUpdate {
-		doc := "Create or replace a " + k.kind.Name + ".\n\nA revision in the body must be the stored one. The status is not taken. The header X-Drover-Result says created, changed or unchanged."
+		what := "Create or replace a "
+		if k.kind.NoCreate {
+			what = "Replace a "
+		}
+		doc := what + k.kind.Name + ".\n\nA revision in the body must be the stored one. The status is not taken. The header X-Drover-Result says created, changed or unchanged."
 		rs = append(rs,
 			domain.Route{Method: "PUT", Path: one, Access: k.kind.Write, Doc: doc, Request: empty, Response: empty, Handle: k.put, Query: []domain.Param{dry}},
 			domain.Route{Method: "PATCH", Path: one, Access: k.kind.Write, Doc: "Change a " + k.kind.Name + " by a merge patch (RFC 7396).", Request: map[string]any{}, Response: empty, Handle: k.patch, Query: []domain.Param{dry}})

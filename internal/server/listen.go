@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -224,7 +225,7 @@ func unspecified(host string) bool {
 
 func (s *Server) apiTLS() (*tls.Config, error) {
 	if s.cfg.TLSCert == "" && s.cfg.TLSKey == "" {
-		return s.ca.APITLS(s.names()...), nil
+		return s.ownTLS(), nil
 	}
 	if s.cfg.TLSCert == "" || s.cfg.TLSKey == "" {
 		return nil, api.Errorf(api.CodeInvalid, "a certificate needs its key").WithRemedy("give both --tls-cert and --tls-key")
@@ -235,6 +236,32 @@ func (s *Server) apiTLS() (*tls.Config, error) {
 			WithRemedy("give PEM files of one pair that this user may read")
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}, nil
+}
+
+// ownTLS serves a certificate of the fleet's CA for this machine's names and
+// addresses. An address that it got after the start, such as that of a bridge,
+// is added when somebody comes by it.
+func (s *Server) ownTLS() *tls.Config {
+	names := s.names()
+	conf := s.ca.APITLS(names...)
+	var mu sync.Mutex
+	later := map[string]*tls.Config{}
+	conf.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
+		if err != nil || slices.Contains(names, host) {
+			return nil, nil // the one above
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		c := later[host]
+		if c == nil {
+			c = s.ca.APITLS(append(slices.Clone(names), host)...)
+			c.NextProtos = []string{"h2", "http/1.1"}
+			later[host] = c
+		}
+		return c, nil
+	}
+	return conf
 }
 
 // linkServer is the network side of the hub.

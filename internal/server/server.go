@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -282,17 +283,24 @@ func (s *Server) keep(l domain.Loop, who string) {
 	}
 }
 
-func (s *Server) runLoop(ctx context.Context, l domain.Loop, who string) (err error) {
+// runLoop runs a loop once, on the leader if it is for that. A server whose
+// store is its own is always the leader: nobody else can be, and after a crash
+// it need not wait for its own former term to run out.
+func (s *Server) runLoop(ctx context.Context, l domain.Loop, who string) error {
+	if !l.Leader || s.cfg.EtcdURL == "" {
+		return s.runSafely(ctx, l)
+	}
+	return s.store.Lead(ctx, "loop/"+l.Name, who, func(ctx context.Context, _ *store.Leader) error { return s.runSafely(ctx, l) })
+}
+
+func (s *Server) runSafely(ctx context.Context, l domain.Loop) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
-			s.log.Error("a loop panicked", "loop", l.Name, "panic", p)
+			s.log.Error("a loop panicked", "loop", l.Name, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	if !l.Leader {
-		return l.Run(ctx)
-	}
-	return s.store.Lead(ctx, "loop/"+l.Name, who, func(ctx context.Context, _ *store.Leader) error { return l.Run(ctx) })
+	return l.Run(ctx)
 }
 
 // sweep removes what has expired.

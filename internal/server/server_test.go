@@ -71,7 +71,13 @@ func start(t *testing.T, rooms ...domain.Room) *world {
 	if rooms == nil {
 		rooms = []domain.Room{widgets()}
 	}
-	s, err := server.New(t.Context(), server.Config{DataDir: t.TempDir(), Backend: store.Memory(), Rooms: rooms, Version: "test"})
+	return startWith(t, server.Config{Rooms: rooms})
+}
+
+func startWith(t *testing.T, cfg server.Config) *world {
+	t.Helper()
+	cfg.DataDir, cfg.Backend, cfg.Version = t.TempDir(), store.Memory(), "test"
+	s, err := server.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +94,17 @@ func start(t *testing.T, rooms ...domain.Room) *world {
 	}
 	w.admin = w.as(s.AdminToken())
 	return w
+}
+
+// startError is why a server with these rooms does not start.
+func startError(t *testing.T, rooms ...domain.Room) error {
+	t.Helper()
+	s, err := server.New(t.Context(), server.Config{DataDir: t.TempDir(), Backend: store.Memory(), Rooms: rooms})
+	if err == nil {
+		t.Error("the server started")
+		return s.Close()
+	}
+	return err
 }
 
 // as is a client that shows a token.
