@@ -81,17 +81,19 @@ func (a *app) checkFlags() error {
 	return api.Errorf(api.CodeInvalid, "-o %s is not a form of output", a.output).WithRemedy("use wide, json or yaml")
 }
 
-func unknownCommand(root *cobra.Command, name string) error {
+// unknownCommand says which command of parent was meant.
+func unknownCommand(parent *cobra.Command, name string) error {
 	var names []string
-	for _, c := range root.Commands() {
+	for _, c := range parent.Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 			names = append(names, c.Aliases...)
 		}
 	}
-	e := api.Errorf(api.CodeInvalid, "there is no command %q", name).WithRemedy("see `drover help`")
+	path := parent.CommandPath()
+	e := api.Errorf(api.CodeInvalid, "there is no command `%s %s`", path, name).WithRemedy("see `%s --help`", path)
 	if near := nearest(name, names); near != "" {
-		e = e.WithRemedy("did you mean `drover %s`?", near)
+		e = e.WithRemedy("did you mean `%s %s`?", path, near)
 	}
 	return e
 }

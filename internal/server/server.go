@@ -257,7 +257,7 @@ func (s *Server) Start(ctx context.Context) error {
 
 // How long a loop that failed waits before it begins again.
 const (
-	minRestart = time.Second
+	minRestart = 250 * time.Millisecond
 	maxRestart = time.Minute
 )
 
