@@ -197,6 +197,11 @@ func (r *runner) command(uid int) (argv []string, cleanup func(), err error) {
 	if err != nil {
 		return nil, cleanup, err
 	}
+	// Only the agent's program knows how to serve a session; the others have
+	// it beside them.
+	if beside := filepath.Join(filepath.Dir(self), "drover-agent"); filepath.Base(self) == "drover" && isFile(beside) {
+		self = beside
+	}
 	if uid == 0 || othersMayRun(self) {
 		return []string{self, "play-session"}, cleanup, nil
 	}
@@ -355,6 +360,11 @@ func (r *runner) asRoot(a module.Account, self []string) *process {
 		cmd.Dir = a.Home
 	}
 	return &process{cmd: cmd}
+}
+
+func isFile(p string) bool {
+	st, err := os.Stat(p)
+	return err == nil && st.Mode().IsRegular()
 }
 
 func isDir(p string) bool {

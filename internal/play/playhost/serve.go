@@ -23,8 +23,8 @@ const (
 
 // Options say how a session does what depends on the program it is in.
 type Options struct {
-	// Command starts a child session on its standard streams; empty means this
-	// program with the argument play-session.
+	// Command starts a child session on its standard streams; empty means the
+	// agent's program, this one or beside it, with the argument play-session.
 	Command []string
 	// Stderr takes what child sessions say; nil drops it.
 	Stderr io.Writer

@@ -32,7 +32,8 @@ type Options struct {
 	// arm64). For one that is missing, a file drover-agent-ARCH, or
 	// drover-agent for this machine's own, is looked for beside this program.
 	Binaries map[string]string
-	// Open gives content by its hash to modules that ask for it.
+	// Open gives content by its hash to modules that ask for it, when the
+	// target does not bring its own.
 	Open func(sha256 string) (io.ReadCloser, error)
 	// Progress tells of what takes a while: an upload. May be nil.
 	Progress func(host, what string)
@@ -107,7 +108,11 @@ func (c *Connector) Open(ctx context.Context, t engine.Target) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := c.session(ctx, t.Host, ssh)
+	open := t.Open
+	if open == nil {
+		open = c.o.Open
+	}
+	client, err := c.session(ctx, t.Host, ssh, open)
 	if err != nil {
 		ssh.Close()
 		return nil, err
@@ -143,13 +148,13 @@ func (c *Connector) dialer(t engine.Target) (*sshdial.Dialer, error) {
 }
 
 // session starts the program by its name, at first as if it were there.
-func (c *Connector) session(ctx context.Context, host string, ssh *sshdial.Client) (*playhost.Client, error) {
+func (c *Connector) session(ctx context.Context, host string, ssh *sshdial.Client, open playhost.Open) (*playhost.Client, error) {
 	for arch := range c.likely() {
 		b, err := c.binary(arch)
 		if err != nil {
 			return nil, err
 		}
-		client, exit, err := c.start(ctx, ssh, b)
+		client, exit, err := c.start(ctx, ssh, b, open)
 		if err == nil {
 			return client, nil
 		}
@@ -175,7 +180,7 @@ func (c *Connector) session(ctx context.Context, host string, ssh *sshdial.Clien
 	if err := ssh.UploadGzip(ctx, b.pathFor(ssh.User()), bytes.NewReader(packed), 0o755, b.hash); err != nil {
 		return nil, err
 	}
-	client, _, err := c.start(ctx, ssh, b)
+	client, _, err := c.start(ctx, ssh, b, open)
 	if err != nil {
 		return nil, api.Errorf(api.CodeUnavailable, "cannot start a session on %s with the agent just copied: %v", host, err).
 			WithRemedy("check that %s may run programs in %s (noexec?)", ssh.User(), path.Dir(b.pathFor(ssh.User())))
@@ -208,12 +213,12 @@ func (c *Connector) likely() map[string]bool {
 }
 
 // start opens the session; when it does not begin, exit says how the command ended.
-func (c *Connector) start(ctx context.Context, ssh *sshdial.Client, b *binary) (*playhost.Client, int, error) {
+func (c *Connector) start(ctx context.Context, ssh *sshdial.Client, b *binary, open playhost.Open) (*playhost.Client, int, error) {
 	stream, err := ssh.Open(context.WithoutCancel(ctx), b.pathFor(ssh.User())+" play-session")
 	if err != nil {
 		return nil, -1, err
 	}
-	client := playhost.NewClient(stream, c.o.Open)
+	client := playhost.NewClient(stream, open)
 	if _, err = client.Ready(ctx); err == nil {
 		return client, 0, nil
 	}
