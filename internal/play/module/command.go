@@ -100,7 +100,7 @@ func runCommand(ctx context.Context, c *Call, shell bool) *Result {
 			if err == nil {
 				err = syscall.ENOTDIR
 			}
-			return fail(nil, "Unable to change directory before execution: %s: '%s'", reason(err), dir)
+			return fail(nil, "Unable to change directory before execution: %s: b'%s'", reason(err), dir)
 		}
 	}
 	would := "Did"
@@ -139,7 +139,7 @@ func runCommand(ctx context.Context, c *Call, shell bool) *Result {
 	}
 	if c.Has("stdin") {
 		in := c.Str("stdin")
-		if c.Bool("stdin_add_newline") && !strings.HasSuffix(in, "\n") {
+		if c.Bool("stdin_add_newline") {
 			in += "\n"
 		}
 		run.Stdin = []byte(in)
@@ -154,7 +154,7 @@ func runCommand(ctx context.Context, c *Call, shell bool) *Result {
 				delete(r.Values, k)
 			}
 		}
-		return fail(errnoOf(err), "%s: '%s'", reason(err), argv[0])
+		return fail(errnoOf(err), "%s: b'%s'", reason(err), argv[0])
 	}
 	r.Change("command", commandID(cmd), "run", nil, map[string]any{"rc": out.Code})
 	r.Set("rc", out.Code).Set("start", stamp(start)).Set("end", stamp(end)).Set("delta", delta(end.Sub(start)))
@@ -252,12 +252,15 @@ func delta(d time.Duration) string {
 }
 
 var rawModule = &Module{
-	Name: "raw", FreeForm: rawParams, FreeFormArgs: []string{"executable"}, NoCheck: true,
+	Name: "raw", FreeForm: rawParams, FreeFormArgs: []string{"executable"},
 	Params: []Param{{Name: "_raw_params"}, {Name: "executable"}},
 	Run: func(ctx context.Context, c *Call) *Result {
 		cmd := c.Str(rawParams)
 		if cmd == "" {
 			return Fail("no command given").Set("rc", 256)
+		}
+		if c.Check {
+			return &Result{Skipped: true}
 		}
 		sh := c.Str("executable")
 		if sh == "" {

@@ -492,7 +492,9 @@ func TestWrongParameter(t *testing.T) {
 			wrong = p + "zz"
 		}
 		errs := m.CheckArgs(map[string]any{wrong: "1"})
-		i := slices.IndexFunc(errs, func(e *api.Error) bool { return strings.Contains(e.Error(), "Unsupported parameters for ("+name+") module: "+wrong) })
+		i := slices.IndexFunc(errs, func(e *api.Error) bool {
+			return strings.Contains(e.Error(), "Unsupported parameters for ("+name+") module: "+wrong)
+		})
 		if i < 0 {
 			t.Errorf("%s takes the parameter %s", name, wrong)
 			continue

@@ -54,15 +54,17 @@ type placement struct {
 	open   func() (io.ReadCloser, error)
 	size   int64
 	sha256 string
+	sha1   string // if it is known
 	dest   string
 	attrs  *attrs
 }
 
 // sourcePlacement is the placement of what came with the request.
 func (c *Call) sourcePlacement(ctx context.Context, s *Source, dest string) placement {
-	p := placement{name: s.Name, size: s.Size, sha256: s.SHA256, dest: dest, attrs: c.fileAttrs()}
+	p := placement{name: s.Name, size: s.Size, sha256: s.SHA256, sha1: s.SHA1, dest: dest, attrs: c.fileAttrs()}
 	if s.Inline || s.Content != nil || s.Size == 0 {
-		p.size, p.sha256 = int64(len(s.Content)), sumsOf(s.Content).sha256
+		sum := sumsOf(s.Content)
+		p.size, p.sha256, p.sha1 = int64(len(s.Content)), sum.sha256, sum.sha1
 	}
 	p.open = func() (io.ReadCloser, error) { return c.openSource(ctx, s) }
 	if c.Raw("mode") == "preserve" {
@@ -103,6 +105,12 @@ func runCopy(ctx context.Context, c *Call) *Result {
 	if bad != nil {
 		return bad
 	}
+	if c.Bool("follow") {
+		dest = c.Host.Realpath(dest)
+	}
+	if src.Name == "" {
+		src.Name = dest
+	}
 	if !c.Bool("force") && c.Host.Exists(dest) {
 		return r.Set("dest", dest).Set("src", src.Name)
 	}
@@ -116,11 +124,8 @@ func runCopy(ctx context.Context, c *Call) *Result {
 		}
 	}
 	p := c.sourcePlacement(ctx, src, dest)
-	if p.name == "" {
-		p.name = dest
-	}
 	c.place(ctx, r, p)
-	if r.Failed {
+	if r.Failed || c.Check && r.Values["checksum"] == nil {
 		return r
 	}
 	if r.Values["md5sum"] == nil {
@@ -128,11 +133,7 @@ func runCopy(ctx context.Context, c *Call) *Result {
 	} else {
 		r.Set("src", p.name)
 	}
-	r.Set("dest", dest)
-	if c.Check && r.Changed && !c.Host.Exists(dest) {
-		return r
-	}
-	return c.pathInfo(r, dest)
+	return c.pathInfo(r.Set("dest", dest), dest)
 }
 
 // contentBytes is the text of the parameter content; a dictionary or list is
@@ -296,6 +297,9 @@ func (c *Call) place(ctx context.Context, r *Result, p placement) {
 		}
 	}
 	if _, err := h.Stat(filepath.Dir(dest)); err != nil && !c.Check {
+		if p.sha1 != "" {
+			r.Set("checksum", p.sha1)
+		}
 		r.Fail("Destination directory %s does not exist", filepath.Dir(dest))
 		return
 	}
@@ -324,13 +328,16 @@ func (c *Call) place(ctx context.Context, r *Result, p placement) {
 		if bad.Values["exit_status"] != nil {
 			bad.Msg = "failed to validate"
 		}
+		if p.sha1 != "" {
+			bad.Set("checksum", p.sha1)
+		}
 		bad.Changes, bad.Changed = r.Changes, r.Changed
 		*r = *bad
 		return
 	}
 	r.Set("checksum", sum.sha1).Set("md5sum", sum.md5)
 	if _, err := h.apply(dest, p.attrs, true, false, nil); err != nil {
-		r.Fail("%v", err)
+		r.Fail("%v", attrMessage(r, err))
 	}
 	r.Change("file", dest, action, before, h.record(dest))
 }
@@ -340,7 +347,7 @@ func (c *Call) placeAttrs(r *Result, dest string, a *attrs) {
 	d, before := newAttrChange(), c.Host.record(dest)
 	changed, err := c.Host.apply(dest, a, true, c.Check, d)
 	if err != nil {
-		r.Fail("%v", err)
+		r.Fail("%v", attrMessage(r, err))
 		c.pathInfo(r.Set("path", dest), dest)
 		return
 	}
@@ -470,6 +477,9 @@ func copyTree(ctx context.Context, c *Call, dest string) *Result {
 	}
 	delete(r.Values, "checksum")
 	delete(r.Values, "md5sum")
+	if c.Source != nil && c.Source.Dir {
+		src = c.Source.Name
+	}
 	return r.Set("dest", strings.TrimRight(dest, "/")+"/").Set("src", src)
 }
 
@@ -552,7 +562,14 @@ func copyRemoteTree(ctx context.Context, c *Call, r *Result, src, dest string) *
 	if within(c.Host.Realpath(root), c.Host.Realpath(src)) {
 		return Fail("cannot copy %s into itself (%s)", src, root)
 	}
-	if bad := c.ensureDir(r, root, c.dirAttrs()); bad != nil {
+	told, a := root, c.dirAttrs()
+	if !c.Host.Exists(dest) {
+		told = dest
+		if fi, err := c.Host.Stat(src); err == nil && a.mode == nil && strings.HasSuffix(src, "/") {
+			a.mode = int64(sysStat(fi).Mode & 0o7777)
+		}
+	}
+	if bad := c.ensureDir(r, root, a); bad != nil {
 		return bad
 	}
 	if err := c.copyRemoteDir(ctx, r, src, root); err != nil {
@@ -561,8 +578,8 @@ func copyRemoteTree(ctx context.Context, c *Call, r *Result, src, dest string) *
 	if r.Failed {
 		return r
 	}
-	r.Set("checksum", nil).Set("md5sum", nil).Set("dest", root).Set("src", src)
-	return c.pathInfo(r, root)
+	r.Set("checksum", nil).Set("md5sum", nil).Set("dest", told).Set("src", src)
+	return c.pathInfo(r, told)
 }
 
 func within(p, dir string) bool {

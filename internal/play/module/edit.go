@@ -66,8 +66,14 @@ func (e *edit) finish(ctx context.Context, r *Result, after string) *Result {
 			return r.Fail("%v", attrMessage(r, err))
 		}
 	}
-	if e.exists && !attrChanged && len(d.before) == 0 && changed {
+	if changed && !attrChanged && !e.Check {
+		if !e.exists {
+			record = e.fresh()
+		}
 		attrChanged = e.attrsDiffer(record, attrs, d)
+		if !e.exists {
+			record = nil
+		}
 	}
 	if attrChanged {
 		if r.Msg != "" {
@@ -111,6 +117,11 @@ func (e *edit) attrsDiffer(record any, a *attrs, d *attrChange) bool {
 	return len(d.before) > 0
 }
 
+// fresh is what a new file would be without the task's attributes.
+func (e *edit) fresh() any {
+	return map[string]any{"mode": modeString(0o666 &^ umask()), "owner": e.Host.ownerName(os.Geteuid()), "group": e.Host.groupName(os.Getegid())}
+}
+
 func (e *edit) write(ctx context.Context, after string) *Result {
 	if e.Check {
 		return nil
@@ -128,7 +139,11 @@ func (e *edit) write(ctx context.Context, after string) *Result {
 			return Fail("Error creating %s (%s)", dir, reason(err))
 		}
 	}
-	return e.writeFile(ctx, e.path, []byte(after), e.writeOptions())
+	bad := e.writeFile(ctx, e.path, []byte(after), e.writeOptions())
+	if bad != nil {
+		bad.Values = nil
+	}
+	return bad
 }
 
 // keepLines splits a text into lines that keep their ends.

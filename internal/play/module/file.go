@@ -36,6 +36,7 @@ type fileTask struct {
 	attrs  *attrs
 	diff   *attrChange
 	before any
+	bare   bool // the result tells nothing about the path
 }
 
 func runFile(_ context.Context, c *Call) *Result {
@@ -79,6 +80,9 @@ func runFile(_ context.Context, c *Call) *Result {
 		f.file(prev)
 	}
 	f.finish(state)
+	if given := c.Str("path"); state == "directory" && len(given) > 1 && strings.HasSuffix(given, "/") && !f.r.Failed {
+		f.r.Set("path", given)
+	}
 	return f.r
 }
 
@@ -89,15 +93,12 @@ func (f *fileTask) fail(format string, args ...any) *Result { return f.r.Fail(fo
 func (f *fileTask) finish(state string) {
 	r := f.r
 	if r.Failed {
-		if r.Values["dest"] == nil {
-			r.Set("path", f.path)
-		}
-		if r.Values["src"] == nil || f.Host.Exists(f.path) {
+		if !f.bare {
 			f.pathInfo(r, f.path)
 		}
 		return
 	}
-	if !f.Check || f.Host.Exists(f.path) {
+	if (!f.Check || f.Host.Exists(f.path)) && !f.bare {
 		f.pathInfo(r, f.path)
 	}
 	if !r.Changed {
@@ -133,13 +134,21 @@ func (f *fileTask) setAttrs(path string) {
 	changed, err := f.Host.apply(path, f.attrs, f.follow, f.Check, f.diff)
 	f.r.Changed = f.r.Changed || changed
 	if err != nil && !f.r.Failed {
-		f.fail("%v", attrMessage(f.r, err))
+		f.refuse("%v", attrMessage(f.r, err))
 	}
+}
+
+// refuse fails with what is known of the path, and nothing of the link.
+func (f *fileTask) refuse(format string, args ...any) {
+	delete(f.r.Values, "dest")
+	delete(f.r.Values, "src")
+	f.r.Set("path", f.path)
+	f.fail(format, args...)
 }
 
 // attrMessage splits a wrong mode into message and details, as Ansible does.
 func attrMessage(r *Result, err error) error {
-	if strings.HasPrefix(err.Error(), "bad symbolic permission") {
+	if errors.As(err, new(modeError)) {
 		r.Set("details", err.Error())
 		return errMode
 	}
@@ -318,6 +327,7 @@ func (f *fileTask) link(prev string) {
 		if prev != "link" {
 			delete(f.r.Values, "dest")
 			delete(f.r.Values, "src")
+			f.bare = true
 			f.fail("src is required for creating new symlinks")
 			return
 		}
@@ -359,11 +369,11 @@ func (f *fileTask) link(prev string) {
 		}
 	default:
 		if !force {
-			f.fail("refusing to convert from %s to symlink for %s", prev, f.path)
+			f.refuse("refusing to convert from %s to symlink for %s", prev, f.path)
 			return
 		}
 		if prev == "directory" && !f.emptyDir(f.path) {
-			f.fail("the directory %s is not empty, refusing to convert it", f.path)
+			f.refuse("the directory %s is not empty, refusing to convert it", f.path)
 			return
 		}
 		f.diff.add("state", prev, "link")
@@ -386,6 +396,7 @@ func (f *fileTask) link(prev string) {
 	}
 	if _, err := f.Host.Stat(f.path); err != nil && f.follow {
 		if !f.attrs.empty() || f.r.Changed {
+			f.bare = true
 			f.r.Warn("Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this.")
 		}
 		return
@@ -429,6 +440,9 @@ func (f *fileTask) hard(prev string) {
 	f.r.Set("dest", f.path).Set("src", nil)
 	if !f.Has("src") {
 		if prev == "absent" {
+			delete(f.r.Values, "dest")
+			delete(f.r.Values, "src")
+			f.bare = true
 			f.fail("src is required for creating new hardlinks")
 			return
 		}
@@ -440,6 +454,7 @@ func (f *fileTask) hard(prev string) {
 	f.r.Set("src", src)
 	sfi, err := f.Host.Lstat(src)
 	if err != nil {
+		f.bare = true
 		f.fail("src does not exist")
 		return
 	}
@@ -494,7 +509,8 @@ func (f *fileTask) touch(prev string) {
 			f.r.Changed = false
 			delete(f.r.Values, "dest")
 			f.r.Set("path", f.path)
-			f.fail("Error, could not touch target: %s: '%s'", reason(err), f.path)
+			f.bare = true
+			f.fail("Error, could not touch target: %s: b'%s'", reason(err), f.path)
 			return
 		}
 		fh.Close()

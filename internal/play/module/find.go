@@ -101,14 +101,14 @@ func (f *finder) prepare() *Result {
 	if s := f.Str("age"); s != "" {
 		n, ok := scaled(strings.ToLower(s), map[byte]int64{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800})
 		if !ok {
-			return Fail("failed to process age")
+			return Fail("failed to process age").Set("age", f.Str("age"))
 		}
 		f.age = &n
 	}
 	if s := f.Str("size"); s != "" {
 		n, ok := scaled(strings.ToLower(s), map[byte]int64{'b': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30, 't': 1 << 40})
 		if !ok {
-			return Fail("failed to process size")
+			return Fail("failed to process size").Set("size", f.Str("size"))
 		}
 		f.size = &n
 	}
@@ -166,6 +166,10 @@ func (f *finder) walk(ctx context.Context, dir string, depth int64, seen map[str
 		f.skip(dir, reason(err))
 		return nil
 	}
+	if f.Has("depth") && f.Int("depth") > 0 && depth > f.Int("depth") {
+		f.examined += len(list) // looked at, but too deep
+		return nil
+	}
 	sort.SliceStable(list, func(i, j int) bool { return !list[i].IsDir() && list[j].IsDir() })
 	var below []string
 	for _, e := range list {
@@ -188,7 +192,7 @@ func (f *finder) walk(ctx context.Context, dir string, depth int64, seen map[str
 		}
 		f.look(p, e.Name(), fi)
 	}
-	if !f.Bool("recurse") || f.Has("depth") && f.Int("depth") > 0 && depth >= f.Int("depth") {
+	if !f.Bool("recurse") {
 		return nil
 	}
 	for _, d := range below {

@@ -10,6 +10,11 @@ import (
 // errMode is told for every mode that is neither octal nor symbolic.
 var errMode = errors.New("mode must be in octal or symbolic form")
 
+// modeError is a mode that cannot be read, with what is wrong in it.
+type modeError string
+
+func (e modeError) Error() string { return "bad symbolic permission for mode: " + string(e) }
+
 // parseMode turns a mode into permission bits (07777). cur are the bits now and
 // dir tells whether it is a folder: symbolic forms (u=rw,g+X,o-w) start from
 // them. umask is what a clause without u, g, o or a leaves away.
@@ -23,7 +28,7 @@ func parseMode(mode any, cur uint32, dir bool, umask uint32) (uint32, error) {
 		if isDigits(s) || strings.HasPrefix(s, "0o") {
 			n, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
 			if err != nil || n > 0o7777 {
-				return 0, errMode
+				return 0, modeError(s)
 			}
 			return uint32(n), nil
 		}
@@ -49,7 +54,7 @@ func symbolicMode(s string, cur uint32, dir bool, umask uint32) (uint32, error) 
 	for clause := range strings.SplitSeq(s, ",") {
 		i := strings.IndexAny(clause, "+-=")
 		if i < 0 {
-			return 0, fmt.Errorf("bad symbolic permission for mode: %s", clause)
+			return 0, modeError(clause)
 		}
 		who, rest := clause[:i], clause[i:]
 		mask := uint32(0)
@@ -57,7 +62,7 @@ func symbolicMode(s string, cur uint32, dir bool, umask uint32) (uint32, error) 
 			who, mask = "a", umask
 		}
 		if strings.Trim(who, "ugoa") != "" {
-			return 0, fmt.Errorf("bad symbolic permission for mode: %s", clause)
+			return 0, modeError(clause)
 		}
 		if strings.Contains(who, "a") {
 			who = "ugo"
@@ -73,7 +78,7 @@ func symbolicMode(s string, cur uint32, dir bool, umask uint32) (uint32, error) 
 				rest = ""
 			}
 			if strings.Trim(perms, "rwxXstugo") != "" || len(perms) > 1 && strings.ContainsAny(perms, "ugo") {
-				return 0, fmt.Errorf("bad symbolic permission for mode: %s", clause)
+				return 0, modeError(clause)
 			}
 			cur = applyClause(cur, who, op, perms, dir, mask)
 		}

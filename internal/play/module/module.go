@@ -18,7 +18,8 @@ type Request struct {
 	Env    map[string]string `json:"env,omitempty"`
 	// Source is the file that copy, template, script or unarchive bring from
 	// where the play is run. Sources is the tree below a folder that copy
-	// brings instead, parents before children.
+	// brings instead, parents before children; Source is then that folder
+	// itself (Dir set), for its name.
 	Source  *Source  `json:"source,omitempty"`
 	Sources []Source `json:"sources,omitempty"`
 	User    string   `json:"user,omitempty"` // run as this user; empty: as the session's own

@@ -55,7 +55,9 @@ func runStat(_ context.Context, c *Call) *Result {
 		}
 	}
 	if c.Bool("get_mime") {
-		out["mimetype"], out["charset"] = mimeOf(h, path, fi)
+		if lfi, err := h.Lstat(path); err == nil { // of the link itself, also with follow
+			out["mimetype"], out["charset"] = mimeOf(h, path, lfi)
+		}
 	}
 	if c.Bool("get_attributes") {
 		addFlags(h, path, mode&fs.ModeSymlink != 0, out)
