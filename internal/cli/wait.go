@@ -25,7 +25,7 @@ type waitFlags struct {
 func newWaitCommand(a *app) *cobra.Command {
 	var f waitFlags
 	cmd := &cobra.Command{
-		Use: "wait KIND [NAME…] --for CONDITION", GroupID: groupObjects,
+		Use: "wait KIND [NAME…] --for CONDITION | wait server", GroupID: groupObjects,
 		Short: "Wait until objects are in a state",
 		Long: `Wait until every named object, or every one that the selector picks, fulfils
 every --for. A condition is one of
@@ -36,6 +36,8 @@ every --for. A condition is one of
   deleted           the object is no more
   PATH=VALUE        a field: status.fleetRevision=3f2a…, also by its first 7
                     or more letters where it is a hash
+
+"drover wait server" waits until the server is ready.
 
 Exit status 5 says that it did not come in time, and names what was not there.`,
 		Example: `  drover wait hosts --for converged --timeout 60s
@@ -98,7 +100,41 @@ func parseCondition(s string) (condition, error) {
 // as a host's connection.
 const waitPoll = time.Second
 
+// waitServer waits until the server answers that it is well. Its credential,
+// too, may be made only now: on its own machine at its first start.
+func (a *app) waitServer(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	p := a.progress("waiting for the server")
+	defer p.End()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := a.client()
+		if err == nil {
+			var h server.Health
+			if err = c.Call(ctx, "GET", "/healthz", nil, &h); err == nil {
+				var me server.Me
+				if err = c.Call(ctx, "GET", "/v1/whoami", nil, &me); err == nil {
+					return nil
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return timedOut("the server is not ready after %s: %v", timeout, err)
+		case <-tick.C:
+		}
+	}
+}
+
 func (a *app) wait(ctx context.Context, f waitFlags, word string, names []string) error {
+	if word == "server" {
+		if len(names) > 0 || len(f.conditions) > 0 {
+			return usagef("`drover wait server` waits until the server is ready; it takes no names and no --for")
+		}
+		return a.waitServer(ctx, f.timeout)
+	}
 	if len(f.conditions) == 0 {
 		f.conditions = []string{""}
 	}
@@ -165,10 +201,14 @@ func (w *waiter) run(ctx context.Context, p *progress) error {
 	}()
 	defer func() { cancel(); <-watching }()
 	for {
+		begun := time.Now()
 		done, err := w.look(ctx)
 		if done {
 			return nil
 		}
+		// Thousands of hosts take a while to read: the server is to do its
+		// work meanwhile, not to answer this again and again.
+		rest := 3 * time.Since(begun)
 		var gone *client.UnreachableError
 		if err != nil && !errors.As(err, &gone) {
 			return err
@@ -177,6 +217,11 @@ func (w *waiter) run(ctx context.Context, p *progress) error {
 			w.summary = err.Error() // the server may come back in time
 		}
 		p.Set("waiting for %s: %s", w.kind.Plural, w.summary)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(rest, waitPoll)):
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
