@@ -38,7 +38,7 @@ func (c *Client) Stream(ctx context.Context, method, path string, in any, fn fun
 		}
 		body = strings.NewReader(string(b))
 	}
-	err := c.stream(ctx, method, path, body, "", fn)
+	err := c.stream(ctx, method, path, body, "", func() {}, fn)
 	if errors.Is(err, ErrStop) || errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -47,12 +47,12 @@ func (c *Client) Stream(ctx context.Context, method, path string, in any, fn fun
 
 // Follow reads a stream that begins again behind the last event it saw
 // whenever the connection is lost, after a pause that grows to 15 seconds. It
-// returns when fn or the server ends it with an error, or ctx does. lost, if
-// set, hears of each interruption.
+// returns when it cannot begin the first time, when fn or the server ends it
+// with an error, or when ctx ends. lost, if set, hears of each interruption.
 func (c *Client) Follow(ctx context.Context, path string, lost func(error), fn func(Message) error) error {
-	last, pause := "", time.Duration(0)
+	last, pause, begun := "", time.Duration(0), false
 	for {
-		err := c.stream(ctx, http.MethodGet, path, nil, last, func(m Message) error {
+		err := c.stream(ctx, http.MethodGet, path, nil, last, func() { begun = true }, func(m Message) error {
 			if m.ID != "" {
 				last = m.ID
 			}
@@ -60,7 +60,7 @@ func (c *Client) Follow(ctx context.Context, path string, lost func(error), fn f
 			return fn(m)
 		})
 		var gone *UnreachableError
-		again := errors.As(err, &gone) || errors.Is(err, io.EOF) || api.CodeOf(err) == api.CodeUnavailable
+		again := begun && (errors.As(err, &gone) || errors.Is(err, io.EOF) || api.CodeOf(err) == api.CodeUnavailable)
 		switch {
 		case errors.Is(err, ErrStop):
 			return nil
@@ -84,8 +84,8 @@ func (c *Client) Follow(ctx context.Context, path string, lost func(error), fn f
 // maxEvent is the largest event that is read.
 const maxEvent = 16 << 20
 
-// stream reads one answer; io.EOF is its plain end.
-func (c *Client) stream(ctx context.Context, method, path string, body io.Reader, last string, fn func(Message) error) error {
+// stream reads one answer; io.EOF is its plain end. begun is told that it came.
+func (c *Client) stream(ctx context.Context, method, path string, body io.Reader, last string, begun func(), fn func(Message) error) error {
 	header := http.Header{"Accept": {"text/event-stream"}}
 	if body != nil {
 		header.Set("Content-Type", "application/json")
@@ -98,6 +98,7 @@ func (c *Client) stream(ctx context.Context, method, path string, body io.Reader
 		return err
 	}
 	defer resp.Body.Close()
+	begun()
 	err = ReadEvents(resp.Body, fn)
 	var known *api.Error
 	if err == nil {

@@ -159,6 +159,7 @@ func (k *kindAPI) list(w http.ResponseWriter, r *http.Request) error {
 	if watch {
 		return k.watch(w, r, sel)
 	}
+	bounded(w)
 	limit, err := intParam(q.Get("limit"), "limit", defaultPage)
 	if err != nil {
 		return err
