@@ -166,7 +166,7 @@ func (p *playPrinter) ignoring(e engine.Event) {
 	}
 }
 
-// explain says on standard error where a failed task stands.
+// explain says where a failed task stands.
 func (p *playPrinter) explain(e engine.Event) {
 	if e.NoLog || e.Loop || e.Result.Message == "" || e.Place == nil || e.Place.File == "" {
 		return
@@ -175,7 +175,7 @@ func (p *playPrinter) explain(e engine.Event) {
 	if !strings.HasPrefix(msg, "Task failed") {
 		msg = "Task failed: " + msg
 	}
-	fmt.Fprintf(p.a.Err, "%s\nOrigin: %s\n\n", p.paint(toneRedB, "[ERROR]: "+msg), e.Place)
+	fmt.Fprintf(p.a.Out, "%s\nOrigin: %s\n\n", p.paint(toneRedB, "[ERROR]: "+msg), e.Place)
 }
 
 // dump writes a result as Ansible does: one line, or indented when it is

@@ -196,7 +196,7 @@ func (r *run) apply(pr *playRun, h *hostState, t *Task, o *outcome, own bool) (f
 	}
 	switch o.status {
 	case "ok":
-		stats.OK++
+		stats.OK += max(1, len(o.include)) // each inclusion of a loop counts
 	case "changed":
 		stats.OK++
 		stats.Changed++
@@ -382,6 +382,9 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 		}
 		return
 	}
+	if !t.implicit {
+		r.announce(pr, t, hosts[0])
+	}
 	for _, h := range hosts {
 		c := pr.cursors[h.name]
 		if f := c.top(); f != nil && f.handlers {
@@ -390,7 +393,6 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 		s := r.newScope(r.ctx, pr, h, t)
 		if cond, err := s.when(t.when); err != nil {
 			o := &outcome{h: h, t: t, status: "failed", res: failure("Task failed: Error while evaluating conditional: %s", reason(err)), place: t.at, module: "meta"}
-			r.announce(pr, t, h)
 			r.report(pr, t, o)
 			r.failHost(pr, h, t, o, true)
 			continue

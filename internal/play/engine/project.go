@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"drover/api"
+	"drover/internal/play/filter"
 	"drover/internal/play/jinja"
 	"drover/internal/play/value"
 	"drover/internal/play/yaml"
@@ -78,6 +79,7 @@ func LoadProject(o ProjectOptions) (*Project, error) {
 		o.MaxInclude = 100
 	}
 	p := &Project{files: o.Files, opts: o, docs: map[string]*parsed{}, roles: map[string]*roleDef{}, static: jinja.New()}
+	filter.Install(p.static, filter.Options{ReadFile: o.Files.ReadFile})
 	p.extra = dictOf(o.ExtraVars)
 	for _, pb := range o.Playbooks {
 		p.loadPlaybook(pb, nil)
