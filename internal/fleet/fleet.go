@@ -79,6 +79,7 @@ type Fleet struct {
 
 	assign   *assigner
 	intake   *intake
+	reports  *reports
 	presence *presence
 	checks   *checks
 	offers   offers
@@ -133,6 +134,7 @@ func New(s domain.Services, o Options) (*Fleet, error) {
 	}
 	f.assign = newAssigner(f)
 	f.intake = newIntake(f)
+	f.reports = newReports(f)
 	f.presence = newPresence(f)
 	f.checks = &checks{waiting: map[string]*check{}, blobs: map[string]int{}}
 	if f.offers, err = f.readAgents(); err != nil {
@@ -176,6 +178,7 @@ func (f *Fleet) Domain() domain.Domain {
 		Loops: []domain.Loop{
 			{Name: "fleet.assign", Leader: true, Run: f.assign.run},
 			{Name: "fleet.intake", Run: f.intake.run},
+			{Name: "fleet.reports", Run: f.reports.run},
 			{Name: "fleet.presence", Run: f.presence.run},
 			{Name: "fleet.tidy", Leader: true, Run: f.tidyLoop},
 		},

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -213,6 +211,9 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 	})
 	for _, it := range batch {
 		it.finish(err)
+		if it.report != nil && err == nil && hosts[it.host] != nil {
+			in.f.reports.keep(it.report)
+		}
 	}
 	return err
 }
@@ -294,34 +295,25 @@ func (in *intake) commit(ctx context.Context, names []string, hosts map[string]*
 	return nil
 }
 
-// details keeps what is too much for a status: all facts, and the last report
-// with its tasks.
+// details keeps all facts, which are too much for a status.
 func (in *intake) details(ctx context.Context, batch []*item) error {
 	facts := map[string]*hostFacts{}
-	last := map[string]*api.Report{}
 	for _, it := range batch {
-		if it.report != nil {
-			last[it.host] = it.report
+		if it.facts == nil {
+			continue
 		}
-		if it.facts != nil {
-			b, err := json.Marshal(it.facts.Facts)
-			if err != nil || len(b) > maxFacts {
-				in.f.log.Warn("the facts of a host are left out: too large", "host", it.host, "bytes", len(b))
-				continue
-			}
-			o := &hostFacts{Meta: api.Meta{Kind: "hostfacts", Name: it.host}}
-			o.Spec.Hash, o.Spec.Data, o.Spec.Time = it.facts.Hash, in.f.zip.EncodeAll(b, nil), in.f.s.Now().UTC()
-			if len(o.Spec.Data) > store.MaxObject/2 {
-				in.f.log.Warn("the facts of a host are left out: too large", "host", it.host, "bytes", len(b))
-				continue
-			}
-			facts[it.host] = o
+		b, err := json.Marshal(it.facts.Facts)
+		if err != nil || len(b) > maxFacts {
+			in.f.log.Warn("the facts of a host are left out: too large", "host", it.host, "bytes", len(b))
+			continue
 		}
-	}
-	for host, r := range last {
-		if err := in.f.keepReport(host, r); err != nil {
-			in.f.log.Warn("cannot keep the details of a report", "host", host, "error", err)
+		o := &hostFacts{Meta: api.Meta{Kind: "hostfacts", Name: it.host}}
+		o.Spec.Hash, o.Spec.Data, o.Spec.Time = it.facts.Hash, in.f.zip.EncodeAll(b, nil), in.f.s.Now().UTC()
+		if len(o.Spec.Data) > store.MaxObject/2 {
+			in.f.log.Warn("the facts of a host are left out: too large", "host", it.host, "bytes", len(b))
+			continue
 		}
+		facts[it.host] = o
 	}
 	if len(facts) == 0 {
 		return nil
@@ -333,48 +325,6 @@ func (in *intake) details(ctx context.Context, batch []*item) error {
 		}
 	}
 	return in.f.facts.PutMany(ctx, all)
-}
-
-func (f *Fleet) reportFile(host string) string {
-	return filepath.Join(f.dir, "reports", host+".json.zst")
-}
-
-// keepReport replaces the file of a host's last report. It is detail that the
-// next converge brings again, so it is not synced.
-func (f *Fleet) keepReport(host string, r *api.Report) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	name := f.reportFile(host)
-	if err := os.WriteFile(name+".new", f.zip.EncodeAll(b, nil), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
-}
-
-// LastReport is the last converge of a host with its tasks.
-func (f *Fleet) lastReport(ctx context.Context, host string) (*api.Report, error) {
-	h, err := f.hosts.Get(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(f.reportFile(host))
-	if err == nil {
-		if b, err = f.unzip.DecodeAll(b, nil); err == nil {
-			r := &api.Report{}
-			if err = json.Unmarshal(b, r); err == nil {
-				return r, nil
-			}
-		}
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		f.log.Warn("cannot read the details of a report", "host", host, "error", err)
-	}
-	if h.Status.Last != nil {
-		return h.Status.Last, nil
-	}
-	return nil, api.Errorf(api.CodeNotFound, "host %s has not reported yet", host).WithRemedy("wait until it has converged: drover wait host/%s", host)
 }
 
 // remember reads what the journal knows from before this start.

@@ -6,10 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -257,9 +255,7 @@ func (f *Fleet) deleteHost(ctx context.Context, name string) error {
 	f.assign.forget(name)
 	f.presence.forget(name)
 	f.intake.forget(name)
-	if err := os.Remove(f.reportFile(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		f.log.Warn("cannot remove the last report of a deleted host", "host", name, "error", err)
-	}
+	f.reports.forget(name)
 	f.s.Hub.Disconnect(name, revoked(name))
 	f.event(ctx, &api.Event{Type: "host.removed", Host: name, Actor: domain.Actor(ctx), Message: name + " was removed from the fleet"})
 	return nil

@@ -34,7 +34,7 @@ func (f *Fleet) routes() []domain.Route {
 			}},
 		{Method: "GET", Path: "/v1/hosts/{name}/report", Access: domain.Viewer(), Doc: "The last converge of a host with all its tasks.",
 			Response: api.Report{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
-				rep, err := f.lastReport(r.Context(), r.PathValue("name"))
+				rep, err := f.reports.last(r.Context(), r.PathValue("name"))
 				if err != nil {
 					return err
 				}

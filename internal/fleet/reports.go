@@ -1,0 +1,139 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"drover/api"
+)
+
+// reports keeps the last report of each host with all its tasks, in a file a
+// host. They are written behind, because thousands may come at once and files
+// are slow: a report that a crash loses is detail that the next converge brings
+// again; what counts is in the status and in the journal.
+type reports struct {
+	f    *Fleet
+	wake chan struct{}
+
+	mu      sync.Mutex
+	pending map[string][]byte // compressed, by host
+}
+
+func newReports(f *Fleet) *reports {
+	return &reports{f: f, wake: make(chan struct{}, 1), pending: map[string][]byte{}}
+}
+
+func (rs *reports) keep(r *api.Report) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return // it came as JSON
+	}
+	b = rs.f.zip.EncodeAll(b, nil)
+	rs.mu.Lock()
+	rs.pending[r.Host] = b
+	rs.mu.Unlock()
+	select {
+	case rs.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (rs *reports) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			rs.flush()
+			return nil
+		case <-rs.wake:
+			rs.flush()
+		}
+	}
+}
+
+func (rs *reports) flush() {
+	for {
+		host, b := rs.next()
+		if host == "" {
+			return
+		}
+		if err := rs.write(host, b); err != nil {
+			rs.f.log.Warn("cannot keep the details of a report", "host", host, "error", err)
+		}
+		rs.mu.Lock()
+		if same(rs.pending[host], b) {
+			delete(rs.pending, host)
+		}
+		rs.mu.Unlock()
+	}
+}
+
+func (rs *reports) next() (string, []byte) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for host, b := range rs.pending {
+		return host, b
+	}
+	return "", nil
+}
+
+func same(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }
+
+func (rs *reports) file(host string) string {
+	return filepath.Join(rs.f.dir, "reports", host+".json.zst")
+}
+
+// write replaces the file of a host; one that no longer exists gets none.
+func (rs *reports) write(host string, b []byte) error {
+	ctx, cancel := rs.f.briefly()
+	defer cancel()
+	if _, err := rs.f.hosts.Get(ctx, host); err != nil {
+		return nil
+	}
+	name := rs.file(host)
+	if err := os.WriteFile(name+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+func (rs *reports) forget(host string) {
+	rs.mu.Lock()
+	delete(rs.pending, host)
+	rs.mu.Unlock()
+	if err := os.Remove(rs.file(host)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		rs.f.log.Warn("cannot remove the last report of a deleted host", "host", host, "error", err)
+	}
+}
+
+// last is the last converge of a host with its tasks.
+func (rs *reports) last(ctx context.Context, host string) (*api.Report, error) {
+	h, err := rs.f.hosts.Get(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	rs.mu.Lock()
+	b := rs.pending[host]
+	rs.mu.Unlock()
+	if b == nil {
+		b, err = os.ReadFile(rs.file(host))
+	}
+	if err == nil {
+		if b, err = rs.f.unzip.DecodeAll(b, nil); err == nil {
+			r := &api.Report{}
+			if err = json.Unmarshal(b, r); err == nil {
+				return r, nil
+			}
+		}
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		rs.f.log.Warn("cannot read the details of a report", "host", host, "error", err)
+	}
+	if h.Status.Last != nil {
+		return h.Status.Last, nil
+	}
+	return nil, api.Errorf(api.CodeNotFound, "host %s has not reported yet", host).WithRemedy("wait until it has converged: drover wait host %s --for converged", host)
+}

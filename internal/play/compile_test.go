@@ -1,0 +1,162 @@
+package play_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"drover/api"
+	"drover/internal/domain"
+	"drover/internal/play"
+	"drover/internal/tree"
+)
+
+func treeOf(t testing.TB, files ...string) *tree.Tree {
+	t.Helper()
+	b := tree.NewBuilder(tree.Limits{})
+	for i := 0; i < len(files); i += 2 {
+		if err := b.Add(tree.File{Path: files[i], Data: []byte(files[i+1])}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr, err := b.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func hosts(names ...string) []*api.Host {
+	var out []*api.Host
+	for _, n := range names {
+		out = append(out, &api.Host{Meta: api.Meta{Name: n}})
+	}
+	return out
+}
+
+func compile(t testing.TB, in domain.Input) domain.Output {
+	t.Helper()
+	out, err := play.Compiler().Compile(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func section(t testing.TB, s api.Section) play.Section {
+	t.Helper()
+	var out play.Section
+	if err := json.Unmarshal(s.Body, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+var small = []string{"fleet.yml", "name: x\n", "inventory/hosts", "[web]\nweb-1\nweb-2\n[db]\ndb-1\n", "inventory/group_vars/web.yml", "port: 80\n",
+	"inventory/host_vars/db-1.yml", "password: hidden\n", "playbooks/site.yml", "- hosts: web\n  roles: [web]\n", "roles/web/tasks/main.yml", "- ping:\n"}
+
+func TestCompileCutsWhatEachHostNeeds(t *testing.T) {
+	in := domain.Input{Tree: treeOf(t, small...), Hosts: hosts("web-1", "db-1", "stranger")}
+	out := compile(t, in)
+	if len(out.Problems) > 0 || len(out.Sections) != 2 || len(out.Blobs) != 1 {
+		t.Fatalf("%+v", out)
+	}
+	web, db := section(t, out.Sections["web-1"]), section(t, out.Sections["db-1"])
+	if web.Playbook != "playbooks/site.yml" || len(web.Roles) != 1 || web.Slice.Host != "web-1" || web.Names != "" {
+		t.Errorf("web-1: %+v", web)
+	}
+	if raw := string(out.Sections["web-1"].Body); strings.Contains(raw, "hidden") || !strings.Contains(raw, `"port":80`) {
+		t.Errorf("web-1: %s", raw)
+	}
+	if !strings.Contains(string(db.Slice.Plugin), "hidden") {
+		t.Errorf("db-1: %s", db.Slice.Plugin)
+	}
+	again := compile(t, in)
+	if again.Sections["web-1"].Hash != out.Sections["web-1"].Hash || again.Blobs[0].SHA256 != out.Blobs[0].SHA256 {
+		t.Error("the same input gives another output")
+	}
+	in.Changed = []string{"db-1"}
+	if one := compile(t, in); len(one.Sections) != 1 || one.Sections["db-1"].Hash != out.Sections["db-1"].Hash {
+		t.Errorf("compiling one host gives %v", one.Sections)
+	}
+}
+
+func TestAChangeTouchesWhatItIsAbout(t *testing.T) {
+	before := compile(t, domain.Input{Tree: treeOf(t, small...), Hosts: hosts("web-1", "web-2", "db-1")})
+	for _, c := range []struct {
+		file, content string
+		want          string // hosts that change
+	}{
+		{"README.md", "words", ""},
+		{"rules/x.yml", "groups: []", ""},
+		{"inventory/group_vars/web.yml", "port: 81\n", "web-1 web-2"},
+		{"inventory/host_vars/db-1.yml", "password: other\n", "db-1"},
+		{"roles/web/tasks/main.yml", "- debug:\n", "web-1 web-2 db-1"},
+	} {
+		files := append([]string{}, small...)
+		found := false
+		for i := 0; i < len(files); i += 2 {
+			if files[i] == c.file {
+				files[i+1], found = c.content, true
+			}
+		}
+		if !found {
+			files = append(files, c.file, c.content)
+		}
+		after := compile(t, domain.Input{Tree: treeOf(t, files...), Hosts: hosts("web-1", "web-2", "db-1")})
+		var changed []string
+		for _, h := range []string{"web-1", "web-2", "db-1"} {
+			if before.Sections[h].Hash != after.Sections[h].Hash {
+				changed = append(changed, h)
+			}
+		}
+		if got := strings.Join(changed, " "); got != c.want {
+			t.Errorf("%s: %q change, want %q", c.file, got, c.want)
+		}
+	}
+}
+
+func TestNothingToDoIsAWarning(t *testing.T) {
+	out := compile(t, domain.Input{Tree: treeOf(t, "inventory", "a\n"), Hosts: hosts("a")})
+	if len(out.Problems) != 1 || out.Problems[0].Code == api.CodeInvalid || out.Problems[0].Remedy == "" || len(out.Sections) != 0 {
+		t.Errorf("%+v", out)
+	}
+}
+
+func TestTooManyVariablesNameTheHost(t *testing.T) {
+	_, err := play.Compiler().Compile(context.Background(), domain.Input{Hosts: hosts("a"),
+		Tree: treeOf(t, "inventory/hosts", "a\n", "inventory/host_vars/a.yml", "x: "+strings.Repeat("y", 60<<10)+"\n", "site.yml", "- hosts: all\n")})
+	if api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), "the variables of host a are") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestALargeFleetCompilesInSeconds holds the size of sections as well.
+func TestALargeFleetCompilesInSeconds(t *testing.T) {
+	const n = 5000
+	var inv strings.Builder
+	var names []string
+	inv.WriteString("[web]\n")
+	for i := range n {
+		names = append(names, fmt.Sprintf("web-%04d.example.internal", i))
+		fmt.Fprintf(&inv, "%s rack=%d\n", names[i], i%40)
+	}
+	in := domain.Input{Hosts: hosts(names...), Tree: treeOf(t, "inventory/hosts", inv.String(), "inventory/group_vars/web.yml", "port: 80\n",
+		"site.yml", "- hosts: web\n  tasks:\n  - ping:\n")}
+	begin := time.Now()
+	out := compile(t, in)
+	took := time.Since(begin)
+	t.Logf("%d hosts in %v", n, took)
+	if len(out.Sections) != n || len(out.Blobs) != 2 {
+		t.Fatalf("%d sections, %d blobs", len(out.Sections), len(out.Blobs))
+	}
+	if s := out.Sections[names[17]]; len(s.Body) > 2000 || len(s.Blobs) != 2 {
+		t.Errorf("a section of %d bytes with %v", len(s.Body), s.Blobs)
+	}
+	if took > 30*time.Second {
+		t.Errorf("compiling took %v", took)
+	}
+}
