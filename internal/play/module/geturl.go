@@ -3,6 +3,7 @@ package module
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,9 @@ var getURLModule = &Module{
 	Run: runGetURL,
 }
 
+// httpTimeout is how long an answer is waited for if the task does not say.
+const httpTimeout = 10 * time.Second
+
 // getURL is one run of get_url.
 type getURL struct {
 	*Call
@@ -38,12 +42,12 @@ func runGetURL(ctx context.Context, c *Call) *Result {
 	g := &getURL{Call: c, r: &Result{}, dest: c.Str("dest"), start: c.Host.Time()}
 	target := c.Str("url")
 	g.r.Set("url", target).Set("dest", g.dest).Set("elapsed", 0)
-	timeout := 10 * time.Second
+	timeout := httpTimeout
 	if c.Has("timeout") {
 		timeout = time.Duration(c.Int("timeout")) * time.Second
 	}
 	var err error
-	if g.client, err = c.httpClient(timeout, func(*http.Request) bool { return true }); err != nil {
+	if g.client, err = c.httpClient(timeout, g.always); err != nil {
 		return g.fail("%v", err)
 	}
 	dir := strings.HasSuffix(g.dest, "/")
@@ -113,15 +117,7 @@ func (g *getURL) wanted(ctx context.Context, s, target string) error {
 		}
 		return nil
 	}
-	resp, err := g.get(ctx, http.MethodGet, u.String(), time.Time{})
-	if err != nil {
-		return fmt.Errorf("cannot get the checksums from %s: %s", u, httpReason(err))
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("cannot get the checksums from %s: %s", u, statusText(resp))
-	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	b, err := g.read(ctx, u.String())
 	if err != nil {
 		return fmt.Errorf("cannot get the checksums from %s: %w", u, err)
 	}
@@ -130,6 +126,21 @@ func (g *getURL) wanted(ctx context.Context, s, target string) error {
 	}
 	return nil
 }
+
+// read gets a small file whole.
+func (g *getURL) read(ctx context.Context, target string) ([]byte, error) {
+	resp, err := g.get(ctx, http.MethodGet, target, time.Time{})
+	if err != nil {
+		return nil, errors.New(httpReason(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New(statusText(resp))
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+}
+
+func (g *getURL) always(*http.Request) bool { return true }
 
 // sumFor finds a file's sum in a list of sums.
 func sumFor(list, name string) string {
