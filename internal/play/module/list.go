@@ -15,7 +15,7 @@ var modules = byName([]*Module{
 	// files
 	copyModule, templateModule, fileModule, statModule, lineinfileModule, blockinfileModule, replaceModule, slurpModule, tempfileModule, findModule,
 	// the system and the net
-	cronModule, sysctlModule, getURLModule, uriModule, authorizedKeyModule, assembleModule,
+	cronModule, sysctlModule, getURLModule, uriModule, authorizedKeyModule, assembleModule, unarchiveModule,
 	// the system
 	setupModule, userModule, groupModule, systemdModule, serviceModule,
 	aptModule, packageModule, packageFactsModule, serviceFactsModule, getentModule, waitForModule,
