@@ -89,18 +89,23 @@ func (a *app) clone(cmd *cobra.Command, dir, from string) error {
 		{"config", "branch.main.merge", "refs/heads/main"},
 	}
 	if t.CA != "" {
-		ca, err := filepath.Abs(filepath.Join(dir, ".git", "drover-ca.pem"))
+		ca, err := filepath.Abs(filepath.Join(dir, ".git", "drover-ca"))
 		if err != nil {
 			return err
 		}
-		steps = append(steps, []string{"config", "http." + url + ".sslCAInfo", ca})
+		// As a folder too: GIT_SSL_CAINFO, where it is set, outweighs sslCAInfo.
+		steps = append(steps, []string{"config", "http." + url + ".sslCAInfo", filepath.Join(ca, "ca.pem")}, []string{"config", "http." + url + ".sslCAPath", ca})
 	}
 	for i, s := range steps {
 		if err := git(s...); err != nil {
 			return err
 		}
 		if i == 0 && t.CA != "" {
-			if err := os.WriteFile(filepath.Join(dir, ".git", "drover-ca.pem"), []byte(t.CA), 0o644); err != nil {
+			ca := filepath.Join(dir, ".git", "drover-ca")
+			if err := os.Mkdir(ca, 0o755); err != nil {
+				return fmt.Errorf("cannot clone: %w", err)
+			}
+			if err := os.WriteFile(filepath.Join(ca, "ca.pem"), []byte(t.CA), 0o644); err != nil {
 				return fmt.Errorf("cannot clone: %w", err)
 			}
 		}
