@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"drover/internal/play/inventory"
+	"drover/internal/play/source"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -90,7 +92,7 @@ func (r *run) act(s *scope, o *outcome, args *value.Dict, deleg *hostState) erro
 	case "fetch":
 		return r.fetch(s, o, args, deleg)
 	}
-	req := &module.Request{Module: action, Args: goMap(args)}
+	req := &module.Request{Module: action, Args: source.GoMap(args)}
 	if mod != nil {
 		req.Module = mod.Name
 	}
@@ -111,14 +113,14 @@ func (r *run) gather(s *scope, o *outcome, args *value.Dict, deleg *hostState) e
 			return nil
 		}
 	}
-	req := &module.Request{Module: "setup", Args: goMap(args)}
+	req := &module.Request{Module: "setup", Args: source.GoMap(args)}
 	delete(req.Args, "parallel")
 	return r.module(s, o, req, deleg)
 }
 
 func (r *run) debug(s *scope, o *outcome, args *value.Dict) error {
 	if v, ok := args.GetString("verbosity"); ok {
-		if n, ok := toInt(v); ok && int(n) > r.o.Verbosity {
+		if n, ok := source.Int(v); ok && int(n) > r.o.Verbosity {
 			o.res = value.DictOf("skipped", true, "skipped_reason", "Verbosity threshold not met.", "changed", false)
 			return nil
 		}
@@ -165,20 +167,20 @@ func (r *run) setFact(s *scope, o *outcome, args *value.Dict) error {
 	for _, it := range args.Items() {
 		k := value.Str(it.Key)
 		if k == "cacheable" {
-			cacheable, _ = toBool(it.Value)
+			cacheable, _ = source.Bool(it.Value)
 			continue
 		}
 		if k == "_raw_params" {
 			continue
 		}
-		if !isIdentifier(k) {
+		if !source.IsIdentifier(k) {
 			return fmt.Errorf("Action failed: The variable name '%s' is not valid. Variables must start with a letter or underscore character, and contain only letters, numbers and underscores.", k)
 		}
 		v := it.Value
 		if str, ok := v.(string); ok {
 			// key=value text: booleans are taken as such.
 			if lower := strings.ToLower(str); o.t.argsText && (lower == "true" || lower == "false" || lower == "yes" || lower == "no") {
-				v, _ = toBool(str)
+				v, _ = source.Bool(str)
 			}
 		}
 		facts.Set(k, v)
@@ -286,7 +288,7 @@ func (r *run) addHost(o *outcome, args *value.Dict) error {
 	if name == "" {
 		return fmt.Errorf("Action failed: name, host or hostname needs to be provided")
 	}
-	host, port := splitPort(name)
+	host, port := inventory.SplitPort(name)
 	if port != 0 {
 		vars.Set("ansible_port", int64(port))
 	}
@@ -301,13 +303,13 @@ func (r *run) addHost(o *outcome, args *value.Dict) error {
 		done = true
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		h := r.inv.host(host)
-		h.Vars.Update(vars)
+		h := r.inv.AddHost(host)
+		h.SetVars(vars)
 		for _, g := range groups {
-			r.inv.addGroup(g, "all").addHost(h)
+			r.inv.AddGroup(g, "all").AddHost(h)
 		}
-		if len(groups) == 0 && len(h.groups) == 0 {
-			r.inv.groups["ungrouped"].addHost(h)
+		if len(groups) == 0 && !h.In() {
+			r.inv.Group("ungrouped").AddHost(h)
 		}
 		r.inventoryChanged(h)
 	})
@@ -317,12 +319,12 @@ func (r *run) addHost(o *outcome, args *value.Dict) error {
 func (r *run) addsHost(host string, groups []string, vars *value.Dict) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	h := r.inv.hosts[host]
+	h := r.inv.Host(host)
 	if h == nil {
 		return true
 	}
 	for _, g := range groups {
-		if x := r.inv.groups[g]; x == nil || !slices.Contains(x.Hosts, h) {
+		if x := r.inv.Group(g); x == nil || !x.Holds(h) {
 			return true
 		}
 	}
@@ -334,25 +336,15 @@ func (r *run) addsHost(host string, groups []string, vars *value.Dict) bool {
 	return false
 }
 
-// addGroup makes a group below parent, or all.
-func (inv *Inventory) addGroup(name, parent string) *Group {
-	fresh := inv.groups[name] == nil
-	g := inv.group(name)
-	if parent != "all" || fresh && len(g.Parents) == 0 {
-		_ = inv.group(parent).addChild(g)
-	}
-	return g
-}
-
 // inventoryChanged merges a host's variables again. The caller holds mu.
-func (r *run) inventoryChanged(h *Host) {
+func (r *run) inventoryChanged(h *inventory.Host) {
 	r.groupsV = nil
 	st := r.stateLocked(h)
 	st.host = h
-	st.inv = r.inv.merge(h, nil)
+	st.inv = r.inv.Merge(h, nil)
 	for dir, pv := range r.pv {
-		if len(pv.groups)+len(pv.hosts) > 0 {
-			st.byPlay[dir] = r.inv.merge(h, pv)
+		if !pv.Empty() {
+			st.byPlay[dir] = r.inv.Merge(h, pv)
 		}
 	}
 }
@@ -369,8 +361,8 @@ func (r *run) groupBy(o *outcome, args *value.Dict) error {
 		parents[i] = clean(parents[i])
 	}
 	r.mu.RLock()
-	g := r.inv.groups[key]
-	changed := g == nil || !slices.Contains(g.Hosts, o.h.host)
+	g := r.inv.Group(key)
+	changed := g == nil || !g.Holds(o.h.host)
 	r.mu.RUnlock()
 	o.res = value.DictOf("add_group", key, "changed", changed, "parent_groups", names(parents))
 	o.effects = append(o.effects, func(r *run, _ *playRun, h *hostState) {
@@ -378,12 +370,12 @@ func (r *run) groupBy(o *outcome, args *value.Dict) error {
 		defer r.mu.Unlock()
 		for _, p := range parents {
 			if p != "all" {
-				r.inv.addGroup(p, "all")
+				r.inv.AddGroup(p, "all")
 			}
-			r.inv.addGroup(key, p)
+			r.inv.AddGroup(key, p)
 		}
-		if r.inv.hosts[h.name] != nil {
-			r.inv.groups[key].addHost(h.host)
+		if r.inv.Host(h.name) != nil {
+			r.inv.Group(key).AddHost(h.host)
 		}
 		r.inventoryChanged(h.host)
 	})
@@ -395,7 +387,7 @@ func (r *run) pause(s *scope, o *outcome, args *value.Dict) error {
 	unit := "seconds"
 	for k, f := range map[string]float64{"seconds": 1, "minutes": 60} {
 		if v, ok := args.GetString(k); ok && v != nil {
-			n, ok := toFloat(v)
+			n, ok := source.Float(v)
 			if !ok {
 				return fmt.Errorf("Action failed: argument '%s' is of type %s and we were unable to convert to int", k, value.TypeName(v))
 			}
@@ -420,7 +412,7 @@ func (r *run) pause(s *scope, o *outcome, args *value.Dict) error {
 		}
 		private := false
 		if v, ok := args.GetString("echo"); ok {
-			b, _ := toBool(v)
+			b, _ := source.Bool(v)
 			private = !b
 		}
 		a, err := r.o.Prompt(s.ctx, Prompt{Text: prompt, Private: private})
@@ -452,10 +444,10 @@ func (r *run) setStats(o *outcome, args *value.Dict) error {
 	}
 	perHost, aggregate := dictBool(args, "per_host"), true
 	if v, ok := args.GetString("aggregate"); ok {
-		aggregate, _ = toBool(v)
+		aggregate, _ = source.Bool(v)
 	}
 	for _, k := range data.Keys() {
-		if !isIdentifier(value.Str(k)) {
+		if !source.IsIdentifier(value.Str(k)) {
 			return fmt.Errorf("Action failed: The variable name '%s' is not valid. Variables must start with a letter or underscore character, and contain only letters, numbers and underscores.", value.Str(k))
 		}
 	}
@@ -514,7 +506,7 @@ func addStats(a, b value.Value) value.Value {
 func (r *run) waitForConnection(s *scope, o *outcome, args *value.Dict, deleg *hostState) error {
 	num := func(k string, def float64) float64 {
 		if v, ok := args.GetString(k); ok {
-			if f, ok := toFloat(v); ok {
+			if f, ok := source.Float(v); ok {
 				return f
 			}
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"drover/internal/play/source"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,13 +108,13 @@ func (c *specCheck) dict(spec, given *value.Dict, path []string) {
 			}
 		}
 		if !has {
-			if need, _ := toBool(specOf(opt, "required")); need {
+			if need, _ := source.Bool(specOf(opt, "required")); need {
 				missing = append(missing, name)
 			}
 			continue
 		}
 		if v == nil {
-			if need, _ := toBool(specOf(opt, "required")); need {
+			if need, _ := source.Bool(specOf(opt, "required")); need {
 				missing = append(missing, name)
 			}
 			continue
@@ -225,14 +226,14 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 	case "str", "path", "raw", "jsonarg", "json":
 		return v, ""
 	case "bool":
-		if b, ok := toBool(v); ok {
+		if b, ok := source.Bool(v); ok {
 			return b, ""
 		}
 		return nil, fmt.Sprintf("The value '%s' is not a valid boolean.  Valid booleans include: 0, 1, 'on', 'off', 'yes', 'no', 'true', 'false', 't', 'f', 'y', 'n'", value.Str(v))
 	case "int":
 		switch v.(type) {
 		case int64, bool:
-			i, _ := toInt(v)
+			i, _ := source.Int(v)
 			return i, ""
 		case float64:
 			f := v.(float64)
@@ -240,12 +241,12 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 				return int64(f), ""
 			}
 		}
-		if i, ok := toInt(v); isText && ok {
+		if i, ok := source.Int(v); isText && ok {
 			return i, ""
 		}
 		return nil, fmt.Sprintf("%s cannot be converted to an int", pyType(v))
 	case "float":
-		if f, ok := toFloat(v); ok {
+		if f, ok := source.Float(v); ok {
 			return f, ""
 		}
 		return nil, fmt.Sprintf("%s cannot be converted to a float", pyType(v))

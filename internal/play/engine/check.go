@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"drover/internal/play/inventory"
+	"drover/internal/play/source"
 	"fmt"
 	"path"
 	"slices"
@@ -31,7 +33,7 @@ func (t *Task) checkArgs() []*api.Error {
 				continue
 			}
 			if !any && !slices.Contains(params, k) && !jinja.HasTemplate(k) {
-				errs = append(errs, &api.Error{Code: api.CodeInvalid, Place: place(k), Field: k, Message: fmt.Sprintf("Invalid options for %s: %s", t.action, k), Remedy: didYouMean(k, params)})
+				errs = append(errs, &api.Error{Code: api.CodeInvalid, Place: place(k), Field: k, Message: fmt.Sprintf("Invalid options for %s: %s", t.action, k), Remedy: source.DidYouMean(k, params)})
 			}
 		}
 		if t.argsLit == nil && len(t.defaults) == 0 {
@@ -44,7 +46,7 @@ func (t *Task) checkArgs() []*api.Error {
 		if t.action == "meta" {
 			what, _, _ := strings.Cut(t.rawOr("_raw_params"), " ")
 			if !slices.Contains(metaActions, what) && !jinja.HasTemplate(what) {
-				errs = append(errs, &api.Error{Code: api.CodeInvalid, Place: place("_raw_params"), Message: fmt.Sprintf("invalid meta action requested: %s", what), Remedy: didYouMean(what, metaActions)})
+				errs = append(errs, &api.Error{Code: api.CodeInvalid, Place: place("_raw_params"), Message: fmt.Sprintf("invalid meta action requested: %s", what), Remedy: source.DidYouMean(what, metaActions)})
 			}
 		}
 		if (t.action == "include_tasks") && t.rawOr("file") == "" && t.argsLit == nil {
@@ -55,7 +57,7 @@ func (t *Task) checkArgs() []*api.Error {
 	if t.mod == nil || t.argsLit != nil {
 		return errs
 	}
-	args := goMap(dropUndefined(t.args))
+	args := source.GoMap(dropUndefined(t.args))
 	for k := range args {
 		if jinja.HasTemplate(k) {
 			return errs
@@ -101,7 +103,7 @@ type checker struct {
 func (p *Project) Check(inv *Inventory) []*api.Error {
 	r := &run{p: p, inv: inv, o: Options{}}
 	if inv == nil {
-		r.inv = newInventory(p.files, p.opts.Vault)
+		r.inv = inventory.New(p.files)
 	}
 	r.fopts = r.filterOptions()
 	c := &checker{p: p, inv: inv, env: r.newEnv(), lookups: map[string]bool{}, seen: map[string]bool{}, files: map[string]bool{}}
@@ -159,12 +161,12 @@ func (c *checker) varsFile(pl *Play, l *lit) {
 		if holdsTemplate(v) {
 			return
 		}
-		if isFile(c.p.files, joinPath(pl.dir, name)) || isFile(c.p.files, path.Join(pl.dir, "vars", name)) {
+		if source.IsFile(c.p.files, source.Join(pl.dir, name)) || source.IsFile(c.p.files, path.Join(pl.dir, "vars", name)) {
 			return
 		}
 	}
 	at := l.at
-	c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "vars_files", Message: fmt.Sprintf("Could not find or access vars file: %s", l.text()), Remedy: c.p.nearFile(joinPath(pl.dir, l.text()))})
+	c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "vars_files", Message: fmt.Sprintf("Could not find or access vars file: %s", l.text()), Remedy: c.p.nearFile(source.Join(pl.dir, l.text()))})
 }
 
 func (c *checker) dicts(list []*value.Dict, at api.Place) {
@@ -232,7 +234,7 @@ func (c *checker) task(pl *Play, t *Task) {
 	}
 	if t.loopWith != "" && !c.lookups[shortAction(t.loopWith)] {
 		at := t.loop.at
-		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "with_" + t.loopWith, Message: fmt.Sprintf("'with_%s' is not a valid attribute for a Task: lookup '%s' was not found", t.loopWith, t.loopWith), Remedy: didYouMean(t.loopWith, keysOf(c.lookups))})
+		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "with_" + t.loopWith, Message: fmt.Sprintf("'with_%s' is not a valid attribute for a Task: lookup '%s' was not found", t.loopWith, t.loopWith), Remedy: source.DidYouMean(t.loopWith, keysOf(c.lookups))})
 	}
 	c.notifies(pl, &t.common)
 	switch t.action {
@@ -255,7 +257,7 @@ func (c *checker) include(pl *Play, t *Task) {
 	file, ok := l.findTasks(name, t)
 	at := t.argAt("file")
 	if !ok {
-		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "file", Message: fmt.Sprintf("Could not find or access '%s' to include tasks from", joinPath(t.dir, name)), Remedy: c.p.nearFile(joinPath(t.dir, name))})
+		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "file", Message: fmt.Sprintf("Could not find or access '%s' to include tasks from", source.Join(t.dir, name)), Remedy: c.p.nearFile(source.Join(t.dir, name))})
 		return
 	}
 	if c.files[file] {
@@ -264,9 +266,7 @@ func (c *checker) include(pl *Play, t *Task) {
 	c.files[file] = true
 	docs, err := c.p.read(file)
 	if err != nil {
-		q := Project{}
-		q.add(err)
-		for _, e := range q.problems {
+		for _, e := range source.ProblemsOf(err) {
 			c.add(e)
 		}
 		return
@@ -315,7 +315,7 @@ func (c *checker) source(pl *Play, t *Task) {
 		return
 	}
 	if rs, ok := t.args.GetString("remote_src"); ok {
-		if b, known := toBool(rs); !known || b {
+		if b, known := source.Bool(rs); !known || b {
 			return
 		}
 	}
@@ -348,7 +348,7 @@ func (c *checker) source(pl *Play, t *Task) {
 	}
 	c.files[file] = true
 	body, err := c.p.files.ReadFile(file)
-	if err != nil || IsVault(body) {
+	if err != nil || source.IsVault(body) {
 		return
 	}
 	opts := jinja.Options{TrimBlocks: true, KeepTrailingNewline: true, Place: api.Place{File: file, Line: 1, Column: 1}}
@@ -365,9 +365,7 @@ func (c *checker) source(pl *Play, t *Task) {
 }
 
 func (c *checker) templateError(err error, at api.Place) {
-	q := Project{}
-	q.add(err)
-	for _, e := range q.problems {
+	for _, e := range source.ProblemsOf(err) {
 		x := *e
 		if x.Place == nil || x.Place.File == "" {
 			x.Place = &at
@@ -442,20 +440,20 @@ func (c *checker) uses(u jinja.Uses, at api.Place) {
 	for _, x := range u.Filters {
 		if _, ok := c.env.Filters[short(x.Name)]; !ok {
 			if _, ok := c.env.Filters[x.Name]; !ok {
-				c.add(&api.Error{Code: api.CodeInvalid, Place: where(x), Message: fmt.Sprintf("No filter named '%s'.", x.Name), Remedy: didYouMean(short(x.Name), keysOf(c.env.Filters))})
+				c.add(&api.Error{Code: api.CodeInvalid, Place: where(x), Message: fmt.Sprintf("No filter named '%s'.", x.Name), Remedy: source.DidYouMean(short(x.Name), keysOf(c.env.Filters))})
 			}
 		}
 	}
 	for _, x := range u.Tests {
 		if _, ok := c.env.Tests[short(x.Name)]; !ok {
 			if _, ok := c.env.Tests[x.Name]; !ok {
-				c.add(&api.Error{Code: api.CodeInvalid, Place: where(x), Message: fmt.Sprintf("No test named '%s'.", x.Name), Remedy: didYouMean(short(x.Name), keysOf(c.env.Tests))})
+				c.add(&api.Error{Code: api.CodeInvalid, Place: where(x), Message: fmt.Sprintf("No test named '%s'.", x.Name), Remedy: source.DidYouMean(short(x.Name), keysOf(c.env.Tests))})
 			}
 		}
 	}
 	for _, x := range u.Lookups {
 		if !c.lookups[short(x.Name)] && !c.lookups[x.Name] {
-			c.add(&api.Error{Code: api.CodeInvalid, Place: where(x), Message: fmt.Sprintf("The lookup plugin '%s' was not found.", x.Name), Remedy: didYouMean(short(x.Name), keysOf(c.lookups))})
+			c.add(&api.Error{Code: api.CodeInvalid, Place: where(x), Message: fmt.Sprintf("The lookup plugin '%s' was not found.", x.Name), Remedy: source.DidYouMean(short(x.Name), keysOf(c.lookups))})
 		}
 	}
 }
@@ -488,7 +486,7 @@ func (c *checker) notifies(pl *Play, t *common) {
 			continue
 		}
 		at := l.at
-		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "notify", Message: fmt.Sprintf("The requested handler '%s' was not found in either the main handlers list nor in the listening handlers list", name), Remedy: didYouMean(name, known)})
+		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "notify", Message: fmt.Sprintf("The requested handler '%s' was not found in either the main handlers list nor in the listening handlers list", name), Remedy: source.DidYouMean(name, known)})
 	}
 }
 
@@ -537,14 +535,22 @@ func (c *checker) dynamicRoles(pl *Play) bool {
 
 // inventory checks the templates of the inventory's variables.
 func (c *checker) inventory(inv *Inventory) {
-	at := api.Place{File: strings.Join(inv.sources, ",")}
-	for _, n := range inv.groupOrder {
-		g := inv.groups[n]
+	at := api.Place{File: strings.Join(inv.Sources(), ",")}
+	for _, n := range inv.GroupNames() {
+		g := inv.Group(n)
 		c.value(g.Vars, at)
 		c.value(g.Plugin, at)
 	}
-	for _, n := range inv.order {
-		c.value(inv.hosts[n].Vars, at)
-		c.value(inv.hosts[n].Plugin, at)
+	for _, n := range inv.Hosts() {
+		c.value(inv.Host(n).Vars, at)
+		c.value(inv.Host(n).Plugin, at)
 	}
+}
+
+func keysOf[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
 }

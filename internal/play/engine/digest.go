@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"drover/internal/play/source"
 	"slices"
 	"strings"
 
@@ -61,7 +62,7 @@ func (o *outcome) taskResult(title string) *api.TaskResult {
 		tr.Result = censored(dictBool(o.res, "changed"))
 		return tr
 	}
-	tr.Result = goMap(o.res)
+	tr.Result = source.GoMap(o.res)
 	if m, ok := o.res.GetString("msg"); ok && m != nil {
 		if s, isText := value.StrOf(m); isText {
 			tr.Message = s
@@ -368,7 +369,7 @@ func (r *run) learn(h *hostState, facts *value.Dict, setup bool) {
 	h.facts = d
 	r.mu.Unlock()
 	if r.o.Facts != nil && setup {
-		r.o.Facts.Save(h.name, goMap(d))
+		r.o.Facts.Save(h.name, source.GoMap(d))
 	}
 }
 
@@ -459,19 +460,16 @@ func (c *cursor) clone() *cursor {
 
 // refresh reads the inventory's sources again.
 func (r *run) refresh() {
-	if r.inv.sliced != "" || len(r.inv.sources) == 0 {
-		return
-	}
-	inv, err := LoadInventory(InventoryOptions{Files: r.inv.files, Sources: r.inv.sources, Vault: r.inv.vault})
-	if err != nil {
+	fresh := r.inv.Clone()
+	if err := fresh.Reload(); err != nil {
 		r.warn("cannot read the inventory again: %s", reason(err))
 		return
 	}
 	r.mu.Lock()
-	r.inv.hosts, r.inv.groups, r.inv.order, r.inv.groupOrder = inv.hosts, inv.groups, inv.order, inv.groupOrder
+	r.inv = fresh
 	for _, st := range r.hosts {
-		if h := inv.hosts[st.name]; h != nil {
-			st.host, st.inv, st.byPlay = h, inv.merge(h, nil), map[string]*value.Dict{}
+		if h := fresh.Host(st.name); h != nil {
+			st.host, st.inv, st.byPlay = h, fresh.Merge(h, nil), map[string]*value.Dict{}
 		}
 	}
 	r.groupsV = nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"drover/internal/play/source"
 	"fmt"
 	"path"
 	"slices"
@@ -24,7 +25,7 @@ func (r *run) includeTasks(s *scope, o *outcome, args *value.Dict) error {
 	l := &loader{p: r.p, play: s.pr.play, role: t.role, dir: t.dir, late: true, handlers: t.handler}
 	file, found := l.findTasks(name, t)
 	if !found {
-		return fmt.Errorf("Could not find or access '%s' to include tasks from (looked beside %s)", joinPath(t.dir, name), t.dir)
+		return fmt.Errorf("Could not find or access '%s' to include tasks from (looked beside %s)", source.Join(t.dir, name), t.dir)
 	}
 	if n := strings.Count(t.parentFiles(), "\n"); n > r.p.opts.MaxInclude {
 		return fmt.Errorf("tasks include each other without end: %s", file)
@@ -138,9 +139,9 @@ func (l *loader) includeBlock(t *Task, vars *value.Dict, role *roleRun) *Block {
 	if t.apply != nil && t.apply.Kind == yaml.Map {
 		own := map[string]*lit{}
 		for _, pr := range t.apply.Pairs {
-			k := keyText(pr.Key)
+			k := source.KeyText(pr.Key)
 			if !allowed(k, onBlock) || k == "block" {
-				l.bad(pr.Key.Pos, "apply."+k, didYouMean(k, keywordsAt(onBlock)), "'%s' is not a valid attribute for a Block", k)
+				l.bad(pr.Key.Pos, "apply."+k, source.DidYouMean(k, keywordsAt(onBlock)), "'%s' is not a valid attribute for a Block", k)
 				continue
 			}
 			l.keyword(&b.common, own, k, pr.Value)
@@ -259,7 +260,7 @@ func (r *run) includeVars(s *scope, o *outcome, args *value.Dict) error {
 
 func (r *run) includeVarsDir(s *scope, o *outcome, args *value.Dict, dir string, load func(string) error) error {
 	root, tried, ok := s.find("vars", dir)
-	if !ok || !isDir(r.p.files, root) {
+	if !ok || !source.IsDir(r.p.files, root) {
 		o.res = failure("%s directory does not exist", dir)
 		_ = tried
 		return nil
@@ -281,20 +282,20 @@ func (r *run) includeVarsDir(s *scope, o *outcome, args *value.Dict, dir string,
 	}
 	depth := int64(0)
 	if v, ok := args.GetString("depth"); ok {
-		depth, _ = toInt(v)
+		depth, _ = source.Int(v)
 	}
 	unknown := dictBool(args, "ignore_unknown_extensions")
 	var walk func(d string, level int64) error
 	walk = func(d string, level int64) error {
 		list, err := r.p.files.ReadDir(d)
 		if err != nil {
-			return fileError(d, err)
+			return source.FileError(d, err)
 		}
 		slices.SortFunc(list, func(a, b dirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 		var dirs []string
 		for _, e := range list {
 			f := path.Join(d, e.Name())
-			if isDir(r.p.files, f) {
+			if source.IsDir(r.p.files, f) {
 				dirs = append(dirs, f)
 				continue
 			}

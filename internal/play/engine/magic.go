@@ -16,9 +16,9 @@ var magicNames = map[string]func(s *scope) (value.Value, bool){
 	"inventory_dir":            func(s *scope) (value.Value, bool) { return s.r.inventoryDir(), true },
 	"inventory_file":           func(s *scope) (value.Value, bool) { return s.r.inventoryFile(), true },
 	"ansible_inventory_sources": func(s *scope) (value.Value, bool) {
-		return names(s.r.inv.sources), true
+		return names(s.r.inv.Sources()), true
 	},
-	"group_names": func(s *scope) (value.Value, bool) { return names(s.r.inv.groupNames(s.h.host)), true },
+	"group_names": func(s *scope) (value.Value, bool) { return names(s.r.inv.GroupNamesOf(s.h.host)), true },
 	"groups":      func(s *scope) (value.Value, bool) { return s.r.groupsDict(), true },
 	"hostvars":    func(s *scope) (value.Value, bool) { return &hostvars{s}, true },
 	"vars":        func(s *scope) (value.Value, bool) { return &allVars{s}, true },

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"path"
+	"drover/internal/play/source"
 	"slices"
 	"strings"
 
@@ -44,39 +44,14 @@ func (l *loader) bad(at api.Place, field, remedy, format string, args ...any) {
 
 func (l *loader) add(err error) {
 	if l.late {
-		q := Project{}
-		q.add(err)
-		l.errs = append(l.errs, q.problems...)
+		l.errs = append(l.errs, source.ProblemsOf(err)...)
 		return
 	}
 	l.p.add(err)
 }
 
 // decode turns a node into a value, opening vaulted text.
-func (l *loader) decode(n *yaml.Node) value.Value { return decodeNode(n, l.p.opts.Vault, l.add) }
-
-func decodeNode(n *yaml.Node, vault *Vault, report func(error)) value.Value {
-	if n == nil {
-		return nil
-	}
-	v, err := n.Decode(func(m *yaml.Node) (value.Value, bool, error) {
-		if m.Tag != "!vault" && m.Tag != "!vault-encrypted" {
-			return nil, false, nil
-		}
-		text, _ := value.StrOf(m.Scalar)
-		plain, err := vault.Decrypt([]byte(text))
-		if err != nil {
-			at := m.Pos
-			return &value.Undefined{Hint: "cannot open the vaulted value: " + err.Error(),
-				Err: &api.Error{Code: api.CodeInvalid, Message: "cannot open the vaulted value: " + err.Error(), Place: &at}}, true, nil
-		}
-		return string(plain), true, nil
-	})
-	if err != nil {
-		report(err)
-	}
-	return v
-}
+func (l *loader) decode(n *yaml.Node) value.Value { return source.Decode(n, l.p.opts.Vault, l.add) }
 
 func (l *loader) lit(n *yaml.Node) *lit {
 	v := l.decode(n)
@@ -119,13 +94,6 @@ func holdsTemplate(v value.Value) bool {
 	return false
 }
 
-func keyText(n *yaml.Node) string {
-	if s, ok := value.StrOf(n.Scalar); ok && n.Kind == yaml.Scalar {
-		return s
-	}
-	return value.Str(n.Value())
-}
-
 // dict reads vars: a dictionary, or a list of dictionaries.
 func (l *loader) dict(n *yaml.Node, field string) *value.Dict {
 	switch v := l.decode(n).(type) {
@@ -133,7 +101,7 @@ func (l *loader) dict(n *yaml.Node, field string) *value.Dict {
 		return value.NewDict()
 	case *value.Dict:
 		for _, k := range v.Keys() {
-			if s, ok := value.StrOf(k); !ok || !isIdentifier(s) {
+			if s, ok := value.StrOf(k); !ok || !source.IsIdentifier(s) {
 				l.bad(n.Pos, field, "use letters, digits and '_', beginning with a letter or '_'", "invalid variable name in %s: '%s'", field, value.Str(k))
 			}
 		}
@@ -152,19 +120,6 @@ func (l *loader) dict(n *yaml.Node, field string) *value.Dict {
 	}
 	l.bad(n.Pos, field, "write name: value pairs", "Vars must be specified as a dictionary, or a list of dictionaries")
 	return nil
-}
-
-func isIdentifier(s string) bool {
-	if s == "" {
-		return false
-	}
-	for i, r := range s {
-		if r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || i > 0 && r >= '0' && r <= '9' {
-			continue
-		}
-		return false
-	}
-	return true
 }
 
 func (l *loader) tags(n *yaml.Node) []string {
@@ -271,25 +226,25 @@ func (l *loader) shapeOK(k string, n *yaml.Node, what string) bool {
 	}
 	switch keywords[k].shape {
 	case boolShape:
-		if _, ok := toBool(n.Scalar); n.Kind != yaml.Scalar || !ok {
+		if _, ok := source.Bool(n.Scalar); n.Kind != yaml.Scalar || !ok {
 			return fail("bool")
 		}
 	case intShape:
-		if _, ok := toInt(n.Scalar); n.Kind != yaml.Scalar || !ok {
+		if _, ok := source.Int(n.Scalar); n.Kind != yaml.Scalar || !ok {
 			return fail("int")
 		}
 	case numberShape:
-		if _, ok := toFloat(n.Scalar); n.Kind != yaml.Scalar || !ok {
+		if _, ok := source.Float(n.Scalar); n.Kind != yaml.Scalar || !ok {
 			return fail("float")
 		}
 	case stringShape:
 		if n.Kind != yaml.Scalar {
-			l.bad(n.Pos, k, "write one value", "the field '%s' should be a string, not a %s", k, kindName(n))
+			l.bad(n.Pos, k, "write one value", "the field '%s' should be a string, not a %s", k, source.KindName(n))
 			return false
 		}
 	case dictShape:
 		if n.Kind != yaml.Map {
-			l.bad(n.Pos, k, "write name: value pairs", "the field '%s' must be a dictionary, not a %s", k, kindName(n))
+			l.bad(n.Pos, k, "write name: value pairs", "the field '%s' must be a dictionary, not a %s", k, source.KindName(n))
 			return false
 		}
 	case listShape:
@@ -374,7 +329,7 @@ func (l *loader) nodes(n *yaml.Node, parent *Block, what string) []node {
 		return nil
 	}
 	if n.Kind != yaml.Seq {
-		l.bad(n.Pos, "", "begin each task with \"- \"", "%s must be a list of tasks, not a %s", what, kindName(n))
+		l.bad(n.Pos, "", "begin each task with \"- \"", "%s must be a list of tasks, not a %s", what, source.KindName(n))
 		return nil
 	}
 	var out []node
@@ -383,7 +338,7 @@ func (l *loader) nodes(n *yaml.Node, parent *Block, what string) []node {
 			if it.Kind == yaml.Scalar && it.Scalar == nil {
 				continue
 			}
-			l.bad(it.Pos, "", "write a task as a dictionary: \"- name: …\"", "Expected a task to be a dictionary, got a %s", kindName(it))
+			l.bad(it.Pos, "", "write a task as a dictionary: \"- name: …\"", "Expected a task to be a dictionary, got a %s", source.KindName(it))
 			continue
 		}
 		if it.Get("block") != nil {
@@ -407,9 +362,9 @@ func (l *loader) block(n *yaml.Node, parent *Block) *Block {
 	b.parent = parent
 	own := map[string]*lit{}
 	for _, pr := range n.Pairs {
-		k := keyText(pr.Key)
+		k := source.KeyText(pr.Key)
 		if !allowed(k, onBlock) {
-			l.bad(pr.Key.Pos, k, didYouMean(k, keywordsAt(onBlock)), "'%s' is not a valid attribute for a Block", k)
+			l.bad(pr.Key.Pos, k, source.DidYouMean(k, keywordsAt(onBlock)), "'%s' is not a valid attribute for a Block", k)
 			continue
 		}
 		if !l.shapeOK(k, pr.Value, "a block") {
@@ -443,7 +398,7 @@ func (l *loader) task(n *yaml.Node, parent *Block) []node {
 	var extra *yaml.Node
 	ok := true
 	for _, pr := range n.Pairs {
-		k := keyText(pr.Key)
+		k := source.KeyText(pr.Key)
 		switch {
 		case k == "action" || k == "local_action":
 			actions = append(actions, pr)
@@ -488,7 +443,7 @@ func (l *loader) taskKeyword(t *Task, k string, n *yaml.Node) {
 		l.loopControl(t, n)
 	case "register":
 		s, ok := value.StrOf(n.Scalar)
-		if !ok || !isIdentifier(s) && !jinja.HasTemplate(s) {
+		if !ok || !source.IsIdentifier(s) && !jinja.HasTemplate(s) {
 			l.bad(n.Pos, "register", "use letters, digits and '_', beginning with a letter or '_'", "Invalid variable name in 'register' specified: '%s'", value.Str(n.Scalar))
 			return
 		}
@@ -515,7 +470,7 @@ func (l *loader) taskKeyword(t *Task, k string, n *yaml.Node) {
 func (l *loader) loopControl(t *Task, n *yaml.Node) {
 	for _, pr := range n.Pairs {
 		v, _ := value.StrOf(pr.Value.Scalar)
-		switch k := keyText(pr.Key); k {
+		switch k := source.KeyText(pr.Key); k {
 		case "loop_var":
 			t.loopVar = v
 		case "index_var":
@@ -530,7 +485,7 @@ func (l *loader) loopControl(t *Task, n *yaml.Node) {
 		case "break_when":
 			t.breakWhen = l.conds(pr.Value)
 		default:
-			l.bad(pr.Key.Pos, "loop_control."+k, didYouMean(k, []string{"loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"}), "'%s' is not a valid attribute for a LoopControl", k)
+			l.bad(pr.Key.Pos, "loop_control."+k, source.DidYouMean(k, []string{"loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"}), "'%s' is not a valid attribute for a LoopControl", k)
 		}
 	}
 }
@@ -541,7 +496,7 @@ func (l *loader) pickAction(t *Task, n *yaml.Node, actions []yaml.Pair, extra *y
 		// One that is known, and a misspelt keyword beside it?
 		var known, unknown []yaml.Pair
 		for _, a := range actions {
-			if k := keyText(a.Key); k == "action" || k == "local_action" || isAction(k) {
+			if k := source.KeyText(a.Key); k == "action" || k == "local_action" || isAction(k) {
 				known = append(known, a)
 			} else {
 				unknown = append(unknown, a)
@@ -549,19 +504,19 @@ func (l *loader) pickAction(t *Task, n *yaml.Node, actions []yaml.Pair, extra *y
 		}
 		if len(known) == 1 {
 			for _, u := range unknown {
-				k := keyText(u.Key)
-				l.bad(u.Key.Pos, k, didYouMean(k, keywordsAt(onHandler)), "'%s' is not a valid attribute for a Task", k)
+				k := source.KeyText(u.Key)
+				l.bad(u.Key.Pos, k, source.DidYouMean(k, keywordsAt(onHandler)), "'%s' is not a valid attribute for a Task", k)
 			}
 			return
 		}
-		l.bad(actions[1].Key.Pos, keyText(actions[1].Key), "make two tasks of it", "conflicting action statements: %s, %s", keyText(actions[0].Key), keyText(actions[1].Key))
+		l.bad(actions[1].Key.Pos, source.KeyText(actions[1].Key), "make two tasks of it", "conflicting action statements: %s, %s", source.KeyText(actions[0].Key), source.KeyText(actions[1].Key))
 		return
 	}
 	if len(actions) == 0 {
 		l.bad(n.Pos, "", "name a module, for instance \"debug: {msg: hello}\"", "no module/action detected in task.")
 		return
 	}
-	k, val := keyText(actions[0].Key), actions[0].Value
+	k, val := source.KeyText(actions[0].Key), actions[0].Value
 	t.args = value.NewDict()
 	t.argPlace = map[string]api.Place{}
 	t.argsNode = val
@@ -578,9 +533,9 @@ func (l *loader) pickAction(t *Task, n *yaml.Node, actions []yaml.Pair, extra *y
 				l.bad(val.Pos, k, "say module: NAME", "'module' is missing from %s", k)
 				return
 			}
-			t.written = keyText(m)
+			t.written = source.KeyText(m)
 			for _, pr := range val.Pairs {
-				if keyText(pr.Key) != "module" {
+				if source.KeyText(pr.Key) != "module" {
 					l.arg(t, pr)
 				}
 			}
@@ -627,7 +582,7 @@ func (l *loader) extraArgs(t *Task, n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.Map:
 		for _, pr := range n.Pairs {
-			if !t.args.Has(keyText(pr.Key)) {
+			if !t.args.Has(source.KeyText(pr.Key)) {
 				l.arg(t, pr)
 			}
 		}
@@ -640,7 +595,7 @@ func (l *loader) extraArgs(t *Task, n *yaml.Node) {
 }
 
 func (l *loader) arg(t *Task, pr yaml.Pair) {
-	k := keyText(pr.Key)
+	k := source.KeyText(pr.Key)
 	if k == "apply" && (t.action == "include_tasks" || t.action == "include_role") {
 		t.apply = pr.Value
 	}
@@ -668,7 +623,7 @@ func (l *loader) setAction(t *Task, key *yaml.Node) {
 		return
 	}
 	t.action = ""
-	l.bad(key.Pos, "", didYouMean(short, actionNames()), "couldn't resolve module/action '%s'. This often indicates a misspelling, missing collection, or incorrect module path.", name)
+	l.bad(key.Pos, "", source.DidYouMean(short, actionNames()), "couldn't resolve module/action '%s'. This often indicates a misspelling, missing collection, or incorrect module path.", name)
 }
 
 func isAction(name string) bool {
@@ -701,121 +656,4 @@ func (t *Task) title() string {
 		return t.role.name + " : " + name
 	}
 	return name
-}
-
-// finish checks the action's arguments and expands imports.
-func (l *loader) finish(t *Task, n *yaml.Node) []node {
-	switch t.action {
-	case "import_tasks":
-		return l.importTasks(t, n)
-	case "import_role":
-		return l.importRole(t, n)
-	case "import_playbook":
-		l.bad(t.at, "import_playbook", "put it at the top of the playbook, beside the plays", "import_playbook cannot be a task")
-		return nil
-	}
-	if l.late {
-		for _, e := range t.checkArgs() {
-			l.errs = append(l.errs, e)
-		}
-	}
-	return []node{t}
-}
-
-// importTasks reads the tasks of another file in place of the task.
-func (l *loader) importTasks(t *Task, n *yaml.Node) []node {
-	if t.loop != nil {
-		l.bad(t.at, "loop", "use include_tasks", "You cannot use loops on 'import_tasks' statements. You should use 'include_tasks' instead.")
-		return nil
-	}
-	name := t.rawOr("file")
-	if name == "" {
-		l.bad(t.at, "file", "name a file of tasks", "No file specified for import_tasks")
-		return nil
-	}
-	resolved, err := l.p.staticName(name, l.staticVars(t))
-	if err != nil {
-		l.bad(t.at, "file", "use include_tasks, or a variable that is given with -e", "Error when evaluating the dynamic path in import_tasks: %s: %v", name, err)
-		return nil
-	}
-	file, ok := l.findTasks(resolved, t)
-	if !ok {
-		l.bad(t.argAt("file"), "file", l.p.nearFile(joinPath(l.dir, resolved)), "Could not find or access '%s' to import tasks from (looked beside %s)", resolved, l.dir)
-		return nil
-	}
-	b := &Block{common: t.common}
-	b.name = ""
-	sub := *l
-	sub.dir = path.Dir(file)
-	if sub.depth++; sub.depth > l.p.opts.MaxInclude {
-		l.bad(t.at, "file", "take one of the imports out", "%s imports itself", file)
-		return nil
-	}
-	docs, err := l.p.read(file)
-	if err != nil {
-		l.add(err)
-		return nil
-	}
-	if len(docs) > 0 {
-		b.body = sub.nodes(docs[0], b, file)
-	}
-	l.errs, l.newHandlers = sub.errs, sub.newHandlers
-	if l.handlers {
-		return b.body // a flat list keeps handlers findable by name
-	}
-	return []node{b}
-}
-
-func (l *loader) staticVars(t *Task) []*value.Dict {
-	vars := slices.Clone(t.vars)
-	for r := t.role; r != nil; r = r.parent {
-		vars = append(vars, r.params, r.vars)
-	}
-	if l.play != nil {
-		vars = append(vars, l.play.vars...)
-	}
-	for r := t.role; r != nil; r = r.parent {
-		vars = append(vars, r.defaults)
-	}
-	return slices.DeleteFunc(vars, func(d *value.Dict) bool { return d == nil })
-}
-
-// rawOr is the free text of a task, or the named argument.
-func (t *Task) rawOr(name string) string {
-	for _, k := range []string{name, "_raw_params"} {
-		if v, ok := t.args.GetString(k); ok && v != nil {
-			return strings.TrimSpace(value.Str(v))
-		}
-	}
-	return ""
-}
-
-func (t *Task) argAt(name string) api.Place {
-	if p, ok := t.argPlace[name]; ok {
-		return p
-	}
-	if t.argsNode != nil && t.argsNode.Pos.Line > 0 {
-		return t.argsNode.Pos
-	}
-	return t.at
-}
-
-// findTasks finds a task file beside the including file, in the role's tasks
-// folder, or beside the playbook.
-func (l *loader) findTasks(name string, t *Task) (string, bool) {
-	var dirs []string
-	if t.role != nil {
-		dirs = append(dirs, l.dir, path.Join(t.role.def.path, "tasks"), t.role.def.path)
-	} else {
-		dirs = append(dirs, l.dir)
-	}
-	if l.play != nil {
-		dirs = append(dirs, path.Join(l.play.dir, "tasks"), l.play.dir)
-	}
-	for _, d := range dirs {
-		if f := joinPath(d, name); isFile(l.p.files, f) {
-			return f, true
-		}
-	}
-	return "", false
 }

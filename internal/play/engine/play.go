@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"drover/internal/play/source"
 	"path"
 
 	"drover/internal/play/value"
@@ -18,12 +19,12 @@ func (p *Project) loadPlay(file string, n *yaml.Node, from *common) *Play {
 	own := map[string]*lit{}
 	before := len(p.problems)
 	for _, pr := range n.Pairs {
-		k := keyText(pr.Key)
+		k := source.KeyText(pr.Key)
 		if k == "user" {
 			k = "remote_user"
 		}
 		if !allowed(k, onPlay) {
-			remedy := didYouMean(k, keywordsAt(onPlay))
+			remedy := source.DidYouMean(k, keywordsAt(onPlay))
 			if isAction(k) {
 				remedy = "tasks belong under tasks:"
 			}
@@ -47,13 +48,13 @@ func (p *Project) loadPlay(file string, n *yaml.Node, from *common) *Play {
 		case "strategy":
 			pl.kw[k] = l.lit(pr.Value)
 			if s := shortAction(pl.kw[k].text()); !pl.kw[k].tmpl && s != "linear" && s != "free" && s != "host_pinned" && s != "debug" {
-				p.bad(pr.Value.Pos, k, didYouMean(s, []string{"linear", "free", "host_pinned"}), "Invalid play strategy specified: %s", s)
+				p.bad(pr.Value.Pos, k, source.DidYouMean(s, []string{"linear", "free", "host_pinned"}), "Invalid play strategy specified: %s", s)
 			}
 		case "order":
 			pl.kw[k] = l.lit(pr.Value)
 			orders := []string{"inventory", "sorted", "reverse_sorted", "reverse_inventory", "shuffle"}
 			if s := pl.kw[k].text(); !pl.kw[k].tmpl && !contains(orders, s) {
-				p.bad(pr.Value.Pos, k, didYouMean(s, orders), "Invalid order specified for inventory hosts: %s", s)
+				p.bad(pr.Value.Pos, k, source.DidYouMean(s, orders), "Invalid order specified for inventory hosts: %s", s)
 			}
 		default:
 			if !l.keyword(&pl.common, own, k, pr.Value) {
@@ -150,8 +151,8 @@ func (l *loader) prompts(n *yaml.Node) []prompt {
 			if v != nil {
 				s = value.Str(v)
 			}
-			b, _ := toBool(v)
-			switch k := keyText(pr.Key); k {
+			b, _ := source.Bool(v)
+			switch k := source.KeyText(pr.Key); k {
 			case "name":
 				q.name = s
 			case "prompt":
@@ -169,11 +170,11 @@ func (l *loader) prompts(n *yaml.Node) []prompt {
 			case "unsafe":
 				q.unsafe = b
 			case "salt_size":
-				if i, ok := toInt(v); ok {
+				if i, ok := source.Int(v); ok {
 					q.saltSize = int(i)
 				}
 			default:
-				l.bad(pr.Key.Pos, "vars_prompt."+k, didYouMean(k, []string{"name", "prompt", "default", "private", "confirm", "encrypt", "salt", "salt_size", "unsafe"}), "Invalid vars_prompt data structure, found unsupported key '%s'", k)
+				l.bad(pr.Key.Pos, "vars_prompt."+k, source.DidYouMean(k, []string{"name", "prompt", "default", "private", "confirm", "encrypt", "salt", "salt_size", "unsafe"}), "Invalid vars_prompt data structure, found unsupported key '%s'", k)
 			}
 		}
 		if q.name == "" {

@@ -1,9 +1,8 @@
 package engine
 
 import (
-	"errors"
+	"drover/internal/play/source"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"sort"
@@ -49,26 +48,6 @@ type parsed struct {
 	err  error
 }
 
-// Problems are several errors in one.
-type Problems []*api.Error
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i, e := range p {
-		lines[i] = e.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap gives the errors to errors.As.
-func (p Problems) Unwrap() []error {
-	out := make([]error, len(p))
-	for i, e := range p {
-		out[i] = e
-	}
-	return out
-}
-
 // LoadProject reads playbooks and everything that they import. The error is
 // Problems: every mistake that was found, with its place.
 func LoadProject(o ProjectOptions) (*Project, error) {
@@ -80,7 +59,7 @@ func LoadProject(o ProjectOptions) (*Project, error) {
 	}
 	p := &Project{files: o.Files, opts: o, docs: map[string]*parsed{}, roles: map[string]*roleDef{}, static: jinja.New()}
 	filter.Install(p.static, filter.Options{ReadFile: o.Files.ReadFile})
-	p.extra = dictOf(o.ExtraVars)
+	p.extra = source.Dict(o.ExtraVars)
 	for _, pb := range o.Playbooks {
 		p.loadPlaybook(pb, nil)
 	}
@@ -123,19 +102,7 @@ func (p *Project) bad(at api.Place, field, remedy, format string, args ...any) {
 	p.problems = append(p.problems, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf(format, args...), Field: field, Place: &place, Remedy: remedy})
 }
 
-func (p *Project) add(err error) {
-	var e *api.Error
-	var ps Problems
-	switch {
-	case err == nil:
-	case errors.As(err, &ps):
-		p.problems = append(p.problems, ps...)
-	case errors.As(err, &e):
-		p.problems = append(p.problems, e)
-	default:
-		p.problems = append(p.problems, &api.Error{Code: api.CodeInvalid, Message: err.Error()})
-	}
-}
+func (p *Project) add(err error) { p.problems = append(p.problems, source.ProblemsOf(err)...) }
 
 // read parses a file once.
 func (p *Project) read(file string) ([]*yaml.Node, error) {
@@ -145,48 +112,17 @@ func (p *Project) read(file string) ([]*yaml.Node, error) {
 		return d.docs, d.err
 	}
 	d := &parsed{}
-	d.docs, d.err = parseFile(p.files, file, p.opts.Vault)
+	d.docs, d.err = source.ReadYAML(p.files, file, p.opts.Vault)
 	p.docs[file] = d
 	return d.docs, d.err
 }
 
-// parseFile reads YAML (or JSON, which is YAML), opening a vaulted file first.
-func parseFile(files Files, file string, vault *Vault) ([]*yaml.Node, error) {
-	src, err := files.ReadFile(file)
-	if err != nil {
-		return nil, fileError(file, err)
-	}
-	if IsVault(src) {
-		if src, err = vault.Decrypt(src); err != nil {
-			return nil, &api.Error{Code: api.CodeInvalid, Message: "cannot read the vaulted file: " + err.Error(), Place: &api.Place{File: file},
-				Remedy: "give the password with --vault-password-file or --ask-vault-pass"}
-		}
-	}
-	return yaml.Parse(file, src)
-}
-
-func fileError(file string, err error) *api.Error {
-	var pe *fs.PathError
-	msg := err.Error()
-	if errors.As(err, &pe) {
-		msg = pe.Err.Error()
-	}
-	return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("cannot read %s: %s", file, msg), Place: &api.Place{File: file}}
-}
-
 // abs is name as an absolute path of the project's files.
-func (p *Project) abs(name string) string { return joinPath(p.files.Root(), name) }
-
-func joinPath(dir, name string) string {
-	if path.IsAbs(name) {
-		return path.Clean(name)
-	}
-	return path.Join(dir, name)
-}
+func (p *Project) abs(name string) string { return source.Join(p.files.Root(), name) }
 
 func (p *Project) loadPlaybook(name string, from *common) {
 	file := p.abs(name)
-	if from == nil && !isFile(p.files, file) {
+	if from == nil && !source.IsFile(p.files, file) {
 		p.problems = append(p.problems, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("the playbook: %s could not be found", name)})
 		return
 	}
@@ -200,7 +136,7 @@ func (p *Project) loadPlaybook(name string, from *common) {
 		return
 	}
 	if docs[0].Kind != yaml.Seq {
-		p.bad(docs[0].Pos, "", "begin each play with \"- hosts: …\"", "a playbook must be a list of plays, got a %s instead", kindName(docs[0]))
+		p.bad(docs[0].Pos, "", "begin each play with \"- hosts: …\"", "a playbook must be a list of plays, got a %s instead", source.KindName(docs[0]))
 		return
 	}
 	for _, n := range docs[0].Items {
@@ -217,16 +153,6 @@ func (p *Project) duplicates(n *yaml.Node) {
 
 // warn records nothing yet: duplicates are legal.
 func (p *Project) warn(api.Place, string, ...any) {}
-
-func kindName(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.Seq:
-		return "list"
-	case yaml.Map:
-		return "dictionary"
-	}
-	return value.TypeName(n.Scalar)
-}
 
 // loadEntry loads one entry of a playbook: a play, or an import of another playbook.
 func (p *Project) loadEntry(file string, n *yaml.Node, from *common) {
@@ -252,7 +178,7 @@ func (p *Project) importPlaybook(file string, n, imp *yaml.Node, key string, fro
 		c.tags, c.vars, c.when = from.tags, from.vars, from.when
 	}
 	for _, pr := range n.Pairs {
-		k := keyText(pr.Key)
+		k := source.KeyText(pr.Key)
 		switch k {
 		case key, "name":
 		case "vars":
@@ -264,7 +190,7 @@ func (p *Project) importPlaybook(file string, n, imp *yaml.Node, key string, fro
 		case "when":
 			c.when = append(slices.Clone(c.when), l.conds(pr.Value)...)
 		default:
-			p.bad(pr.Key.Pos, k, didYouMean(k, []string{"name", "vars", "tags", "when"}), "%q is not a valid attribute for a PlaybookInclude", k)
+			p.bad(pr.Key.Pos, k, source.DidYouMean(k, []string{"name", "vars", "tags", "when"}), "%q is not a valid attribute for a PlaybookInclude", k)
 		}
 	}
 	name, ok := value.StrOf(imp.Scalar)
@@ -277,8 +203,8 @@ func (p *Project) importPlaybook(file string, n, imp *yaml.Node, key string, fro
 		p.bad(imp.Pos, key, "use a variable that is given with -e", "cannot work out the name of the imported playbook: %v", err)
 		return
 	}
-	target := joinPath(path.Dir(file), name)
-	if !isFile(p.files, target) {
+	target := source.Join(path.Dir(file), name)
+	if !source.IsFile(p.files, target) {
 		p.bad(imp.Pos, key, p.nearFile(target), "Unable to retrieve file contents: could not find or access %s", target)
 		return
 	}
@@ -318,7 +244,7 @@ func (p *Project) nearFile(name string) string {
 	for _, e := range list {
 		names = append(names, e.Name())
 	}
-	return didYouMean(path.Base(name), names)
+	return source.DidYouMean(path.Base(name), names)
 }
 
 // staticName resolves templates in a name that must be known on load.

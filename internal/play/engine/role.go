@@ -1,10 +1,9 @@
 package engine
 
 import (
-	"fmt"
+	"drover/internal/play/source"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 
 	"drover/api"
@@ -44,10 +43,10 @@ func (p *Project) findRole(name string, play *Play, within *roleRun) (*roleDef, 
 		}
 	}
 	for _, d := range dirs {
-		candidates = append(candidates, joinPath(d, name))
+		candidates = append(candidates, source.Join(d, name))
 	}
 	for _, c := range candidates {
-		if !isDir(p.files, c) {
+		if !source.IsDir(p.files, c) {
 			continue
 		}
 		p.mu.Lock()
@@ -79,7 +78,7 @@ func (p *Project) roleNames(dirs []string) []string {
 func (p *Project) mainFile(def *roleDef, sub, name string) (string, bool) {
 	base := path.Join(def.path, sub, name)
 	for _, c := range []string{base + ".yml", base + ".yaml", base + ".json", base} {
-		if isFile(p.files, c) {
+		if source.IsFile(p.files, c) {
 			return c, true
 		}
 	}
@@ -92,7 +91,7 @@ func (l *loader) roleVars(def *roleDef, sub, name string, at api.Place) *value.D
 	file, ok := l.p.mainFile(def, sub, name)
 	files := []string{file}
 	if !ok {
-		files = l.p.varFiles(path.Join(def.path, sub, name))
+		files = source.VarFiles(l.p.files, path.Join(def.path, sub, name))
 		if len(files) == 0 {
 			if name != "main" {
 				l.bad(at, sub+"_from", l.p.nearFile(path.Join(def.path, sub, name+".yml")), "Could not find specified file in role: %s/%s", sub, name)
@@ -111,63 +110,13 @@ func (l *loader) roleVars(def *roleDef, sub, name string, at api.Place) *value.D
 	return out
 }
 
-// varFiles lists the variable files below a folder, sorted.
-func (p *Project) varFiles(dir string) []string { return varFiles(p.files, dir) }
-
-func varFiles(files Files, dir string) []string {
-	list, err := files.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Name() < list[j].Name() })
-	var out []string
-	for _, e := range list {
-		name := path.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
-			continue
-		}
-		if isDir(files, name) {
-			out = append(out, varFiles(files, name)...)
-			continue
-		}
-		switch path.Ext(name) {
-		case "", ".yml", ".yaml", ".json":
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
 // varsFile reads a file of variables.
 func (p *Project) varsFile(file string) (*value.Dict, error) {
 	docs, err := p.read(file)
 	if err != nil {
 		return nil, err
 	}
-	return varsOf(file, docs, p.opts.Vault)
-}
-
-func varsOf(file string, docs []*yaml.Node, vault *Vault) (*value.Dict, error) {
-	if len(docs) == 0 || docs[0] == nil {
-		return value.NewDict(), nil
-	}
-	var errs Problems
-	v := decodeNode(docs[0], vault, func(err error) {
-		q := Project{}
-		q.add(err)
-		errs = append(errs, q.problems...)
-	})
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	switch v := v.(type) {
-	case nil:
-		return value.NewDict(), nil
-	case *value.Dict:
-		return v, nil
-	}
-	at := docs[0].Pos
-	return nil, &api.Error{Code: api.CodeInvalid, Place: &at, Message: fmt.Sprintf("%s must be a dictionary of variables, not a %s", path.Base(file), kindName(docs[0])), Remedy: "write name: value lines"}
+	return source.Vars(file, docs, p.opts.Vault)
 }
 
 // loadMeta reads meta/main.yml and meta/argument_specs.yml.
@@ -189,7 +138,7 @@ func (l *loader) loadMeta(def *roleDef) *roleMeta {
 				m.dependencies = d.Items
 			}
 			if a := docs[0].Get("allow_duplicates"); a != nil {
-				m.allowDup, _ = toBool(a.Scalar)
+				m.allowDup, _ = source.Bool(a.Scalar)
 			}
 			if s := docs[0].Get("argument_specs"); s != nil {
 				m.specs, m.specFile = s, f
@@ -229,7 +178,7 @@ func (l *loader) roleEntry(n *yaml.Node, root *Block, parent *roleRun, inherited
 		use.name, _ = value.StrOf(n.Scalar)
 	case yaml.Map:
 		for _, pr := range n.Pairs {
-			k := keyText(pr.Key)
+			k := source.KeyText(pr.Key)
 			switch {
 			case k == "role" || k == "name" && use.name == "":
 				use.name = value.Str(l.decode(pr.Value))
@@ -285,7 +234,7 @@ type roleUse struct {
 func (l *loader) expandRole(u roleUse, b *Block) []node {
 	def, dirs := l.p.findRole(u.name, l.play, u.parent)
 	if def == nil {
-		l.bad(u.at, "role", didYouMean(u.name, l.p.roleNames(dirs)), "the role '%s' was not found in %s", u.name, strings.Join(dirs, ":"))
+		l.bad(u.at, "role", source.DidYouMean(u.name, l.p.roleNames(dirs)), "the role '%s' was not found in %s", u.name, strings.Join(dirs, ":"))
 		return nil
 	}
 	depth := 0
@@ -406,7 +355,7 @@ func (l *loader) useOf(t *Task, args *value.Dict) roleUse {
 	}
 	flag := func(k string, def bool) bool {
 		if v, ok := args.GetString(k); ok {
-			if b, ok := toBool(v); ok {
+			if b, ok := source.Bool(v); ok {
 				return b
 			}
 		}

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"drover/internal/play/inventory"
+	"drover/internal/play/source"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +42,7 @@ type run struct {
 	custom  *value.Dict     // set_stats
 	perHost map[string]*value.Dict
 	groupsV *value.Dict
-	pv      map[string]*playVars
+	pv      map[string]*inventory.PlayVars
 
 	conns   connPool
 	sources sources
@@ -55,7 +57,7 @@ type run struct {
 // hostState is what a run knows about a host.
 type hostState struct {
 	name     string
-	host     *Host
+	host     *inventory.Host
 	inv      *value.Dict // inventory variables merged, without a playbook's
 	byPlay   map[string]*value.Dict
 	facts    *value.Dict // ansible_facts: names without prefix
@@ -90,7 +92,7 @@ type playRun struct {
 // Run runs the project's plays on the inventory's hosts. The error says why a
 // run could not begin or was broken off; failed hosts are in the recap.
 func (p *Project) Run(ctx context.Context, inv *Inventory, o Options) (*Recap, error) {
-	r := &run{p: p, inv: inv, o: o, recap: &Recap{Hosts: map[string]*HostStats{}, Facts: map[string]map[string]any{}}, hosts: map[string]*hostState{}, removed: map[string]bool{}, custom: value.NewDict(), perHost: map[string]*value.Dict{}, pv: map[string]*playVars{}}
+	r := &run{p: p, inv: inv.Clone(), o: o, recap: &Recap{Hosts: map[string]*HostStats{}, Facts: map[string]map[string]any{}}, hosts: map[string]*hostState{}, removed: map[string]bool{}, custom: value.NewDict(), perHost: map[string]*value.Dict{}, pv: map[string]*inventory.PlayVars{}}
 	if len(p.problems) > 0 {
 		return r.recap, p.sorted()
 	}
@@ -107,19 +109,19 @@ func (p *Project) Run(ctx context.Context, inv *Inventory, o Options) (*Recap, e
 	r.started = o.StartAt == ""
 	r.extra = value.NewDict()
 	r.extra.Update(p.extra)
-	r.extra.Update(dictOf(o.ExtraVars))
+	r.extra.Update(source.Dict(o.ExtraVars))
 	r.tags = newTagFilter(o.Tags, o.SkipTags)
 	r.setup()
 	defer r.conns.close()
 	defer r.jobs.wait()
 	var err error
-	if r.limit, err = inv.limit(o.Limit); err != nil {
+	if r.limit, err = inv.Limit(o.Limit); err != nil {
 		return r.recap, err
 	}
 	if o.FlushCache && o.Facts != nil {
 		o.Facts.Flush()
 	}
-	for _, w := range inv.warnings {
+	for _, w := range inv.Warnings() {
 		r.warn("%s", w)
 	}
 	for _, pl := range p.plays {
@@ -140,18 +142,18 @@ func (p *Project) Run(ctx context.Context, inv *Inventory, o Options) (*Recap, e
 func (r *run) finish() {
 	for _, h := range r.hosts {
 		if h.facts.Len() > 0 {
-			r.recap.Facts[h.name] = goMap(h.facts)
+			r.recap.Facts[h.name] = source.GoMap(h.facts)
 		}
 	}
 	if r.custom.Len() > 0 {
-		r.recap.Custom = goMap(r.custom)
+		r.recap.Custom = source.GoMap(r.custom)
 		r.emit(Event{Kind: EventStats, Stats: r.recap.Custom})
 	}
 	for h, d := range r.perHost {
 		if r.recap.Custom == nil {
 			r.recap.Custom = map[string]any{}
 		}
-		r.recap.Custom["host:"+h] = goMap(d)
+		r.recap.Custom["host:"+h] = source.GoMap(d)
 	}
 }
 
@@ -169,17 +171,17 @@ func (r *run) warn(format string, args ...any) {
 }
 
 // state makes or finds what is known about a host.
-func (r *run) state(h *Host) *hostState {
+func (r *run) state(h *inventory.Host) *hostState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.stateLocked(h)
 }
 
-func (r *run) stateLocked(h *Host) *hostState {
+func (r *run) stateLocked(h *inventory.Host) *hostState {
 	if s := r.hosts[h.Name]; s != nil {
 		return s
 	}
-	s := &hostState{name: h.Name, host: h, inv: r.inv.merge(h, nil), byPlay: map[string]*value.Dict{}, facts: value.NewDict(), prefixed: map[string]bool{}, injected: value.NewDict(), set: value.NewDict(), included: value.NewDict()}
+	s := &hostState{name: h.Name, host: h, inv: r.inv.Merge(h, nil), byPlay: map[string]*value.Dict{}, facts: value.NewDict(), prefixed: map[string]bool{}, injected: value.NewDict(), set: value.NewDict(), included: value.NewDict()}
 	if r.o.Facts != nil {
 		for k, v := range r.o.Facts.Load(h.Name) {
 			s.facts.Set(k, value.FromGo(v))
@@ -197,11 +199,11 @@ func (r *run) stateOf(name string) *hostState {
 	if s := r.hosts[name]; s != nil {
 		return s
 	}
-	if h := r.inv.hosts[name]; h != nil {
+	if h := r.inv.Host(name); h != nil {
 		return r.stateLocked(h)
 	}
-	if isLocalName(name) {
-		return r.stateLocked(r.inv.localhost(name))
+	if inventory.IsLocalName(name) {
+		return r.stateLocked(r.inv.Localhost(name))
 	}
 	return nil
 }
@@ -210,32 +212,32 @@ func (r *run) stateOf(name string) *hostState {
 // the play's playbook. The caller holds mu.
 func (r *run) inventoryVars(pr *playRun, h *hostState) *value.Dict {
 	pv := r.pv[pr.play.dir]
-	if pv == nil || len(pv.groups)+len(pv.hosts) == 0 {
+	if pv.Empty() {
 		return h.inv
 	}
 	// byPlay is filled when the play begins, see prepare.
 	if d := h.byPlay[pr.play.dir]; d != nil {
 		return d
 	}
-	return r.inv.merge(h.host, pv)
+	return r.inv.Merge(h.host, pv)
 }
 
 func (r *run) inventoryDir() value.Value {
-	if len(r.inv.sources) == 0 {
+	if len(r.inv.Sources()) == 0 {
 		return nil
 	}
-	f := joinPath(r.inv.files.Root(), r.inv.sources[0])
-	if isDir(r.inv.files, f) {
+	f := source.Join(r.inv.Files().Root(), r.inv.Sources()[0])
+	if source.IsDir(r.inv.Files(), f) {
 		return f
 	}
 	return path.Dir(f)
 }
 
 func (r *run) inventoryFile() value.Value {
-	if len(r.inv.sources) == 0 {
+	if len(r.inv.Sources()) == 0 {
 		return nil
 	}
-	return joinPath(r.inv.files.Root(), r.inv.sources[0])
+	return source.Join(r.inv.Files().Root(), r.inv.Sources()[0])
 }
 
 // groupsDict is the variable groups.
@@ -245,7 +247,7 @@ func (r *run) groupsDict() *value.Dict {
 	if r.groupsV == nil {
 		d := value.NewDict()
 		gs := r.inv.Groups()
-		for _, n := range r.inv.groupOrder {
+		for _, n := range r.inv.GroupNames() {
 			d.Set(n, names(gs[n]))
 		}
 		r.groupsV = d
@@ -283,7 +285,7 @@ func (r *run) play(pl *Play) error {
 		}
 	}
 	r.groupsV = nil
-	hosts, unmatched, err := r.inv.match(pattern)
+	hosts, unmatched, err := r.inv.Match(pattern)
 	if err != nil {
 		return err
 	}
@@ -296,7 +298,7 @@ func (r *run) play(pl *Play) error {
 		c.name = name
 		pr.play = &c
 	}
-	hosts = slices.DeleteFunc(hosts, func(h *Host) bool {
+	hosts = slices.DeleteFunc(hosts, func(h *inventory.Host) bool {
 		return r.limit != nil && !r.limit[h.Name] || r.o.Only != "" && h.Name != r.o.Only
 	})
 	if len(hosts) == 0 {
@@ -307,7 +309,7 @@ func (r *run) play(pl *Play) error {
 		return err
 	}
 	if r.pv[pl.dir] == nil {
-		if r.pv[pl.dir], err = r.inv.playVars(pl.dir); err != nil {
+		if r.pv[pl.dir], err = r.inv.PlayVars(pl.dir); err != nil {
 			return err
 		}
 	}
@@ -350,32 +352,32 @@ func (r *run) play(pl *Play) error {
 // mergePlayVars merges group_vars and host_vars beside the playbook, once a host.
 func (r *run) mergePlayVars(dir string) {
 	pv := r.pv[dir]
-	if len(pv.groups)+len(pv.hosts) == 0 {
+	if pv.Empty() {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range r.inv.order {
-		h := r.stateLocked(r.inv.hosts[n])
+	for _, n := range r.inv.Hosts() {
+		h := r.stateLocked(r.inv.Host(n))
 		if h.byPlay[dir] == nil {
-			h.byPlay[dir] = r.inv.merge(h.host, pv)
+			h.byPlay[dir] = r.inv.Merge(h.host, pv)
 		}
 	}
 	for _, h := range r.hosts {
 		if h.byPlay[dir] == nil {
-			h.byPlay[dir] = r.inv.merge(h.host, pv)
+			h.byPlay[dir] = r.inv.Merge(h.host, pv)
 		}
 	}
 }
 
-func (r *run) orderHosts(hosts []*Host, pl *Play) error {
-	byName := func(a, b *Host) int { return strings.Compare(a.Name, b.Name) }
+func (r *run) orderHosts(hosts []*inventory.Host, pl *Play) error {
+	byName := func(a, b *inventory.Host) int { return strings.Compare(a.Name, b.Name) }
 	switch o := pl.kw["order"].text(); o {
 	case "", "inventory":
 	case "sorted":
 		slices.SortFunc(hosts, byName)
 	case "reverse_sorted":
-		slices.SortFunc(hosts, func(a, b *Host) int { return byName(b, a) })
+		slices.SortFunc(hosts, func(a, b *inventory.Host) int { return byName(b, a) })
 	case "reverse_inventory":
 		slices.Reverse(hosts)
 	case "shuffle":
@@ -398,7 +400,7 @@ func (r *run) batches(pl *Play, hosts []*hostState, str func(*lit) (string, erro
 	var sizes []int
 	for _, s := range strings.Split(strings.Trim(text, "[]"), ",") {
 		s = strings.Trim(strings.TrimSpace(s), "'\"")
-		f, ok := toFloat(s)
+		f, ok := source.Float(s)
 		if !ok || s == "" {
 			at := l.at
 			return nil, &api.Error{Code: api.CodeInvalid, Place: &at, Field: "serial", Message: fmt.Sprintf("serial: %q is not a number or a percentage", s)}
@@ -521,7 +523,7 @@ func (r *run) gatherTask(pr *playRun) *Task {
 				v = x
 			}
 		}
-		want, _ = toBool(v)
+		want, _ = source.Bool(v)
 	}
 	if !want {
 		return nil
@@ -567,9 +569,9 @@ func (r *run) loadVarsFiles(pr *playRun, hosts []*hostState) []hostError {
 					lastErr = err
 					continue
 				}
-				file := joinPath(pr.play.dir, value.Str(v))
-				if !isFile(r.p.files, file) {
-					if alt := path.Join(pr.play.dir, "vars", value.Str(v)); isFile(r.p.files, alt) {
+				file := source.Join(pr.play.dir, value.Str(v))
+				if !source.IsFile(r.p.files, file) {
+					if alt := path.Join(pr.play.dir, "vars", value.Str(v)); source.IsFile(r.p.files, alt) {
 						file = alt
 					} else {
 						tried = append(tried, file)
@@ -654,7 +656,7 @@ func (pr *playRun) maxFailed() bool {
 		}
 		v = x
 	}
-	limit, ok := toFloat(v)
+	limit, ok := source.Float(v)
 	if !ok {
 		return false
 	}

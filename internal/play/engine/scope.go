@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"drover/internal/play/source"
 	"errors"
 	"fmt"
 	"sort"
@@ -432,7 +433,7 @@ func (s *scope) flag(c *common, k string) (b, ok bool, err error) {
 			return false, false, nil
 		}
 	}
-	b, fine := toBool(v)
+	b, fine := source.Bool(v)
 	if !fine {
 		return false, true, fmt.Errorf("The field '%s' has an invalid value (%s), and could not be converted to bool", k, value.Str(v))
 	}
@@ -453,7 +454,7 @@ func (s *scope) number(l *lit, def float64) (float64, error) {
 			return def, nil
 		}
 	}
-	f, ok := toFloat(v)
+	f, ok := source.Float(v)
 	if !ok {
 		return 0, fmt.Errorf("%s is not a number", value.Repr(v))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
+	"drover/internal/play/source"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -33,7 +34,7 @@ func (r *run) attach(s *scope, o *outcome, req *module.Request, args *value.Dict
 	}
 	remote := func(def bool) bool {
 		if v, ok := args.GetString("remote_src"); ok {
-			b, _ := toBool(v)
+			b, _ := source.Bool(v)
 			return b
 		}
 		return def
@@ -60,7 +61,7 @@ func (r *run) attach(s *scope, o *outcome, req *module.Request, args *value.Dict
 	case "unarchive":
 		src := str("src")
 		if v, ok := args.GetString("copy"); ok {
-			if b, fine := toBool(v); fine && !b {
+			if b, fine := source.Bool(v); fine && !b {
 				return false, nil
 			}
 		}
@@ -98,7 +99,7 @@ func (r *run) sendTree(s *scope, o *outcome, req *module.Request, kind, src stri
 		notFound(o, src, tried)
 		return true, nil
 	}
-	if !isDir(r.p.files, file) {
+	if !source.IsDir(r.p.files, file) {
 		one, err := r.source(file)
 		if err != nil {
 			return false, err
@@ -118,13 +119,13 @@ func (r *run) sendTree(s *scope, o *outcome, req *module.Request, kind, src stri
 	walk = func(dir, rel string) error {
 		list, err := r.p.files.ReadDir(dir)
 		if err != nil {
-			return fileError(dir, err)
+			return source.FileError(dir, err)
 		}
 		slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 		for _, e := range list {
 			full, name := path.Join(dir, e.Name()), path.Join(rel, e.Name())
 			switch {
-			case isDir(r.p.files, full):
+			case source.IsDir(r.p.files, full):
 				out = append(out, module.Source{Name: name, Dir: true, Mode: r.modeOf(full)})
 				if err := walk(full, name); err != nil {
 					return err
@@ -163,15 +164,15 @@ func (r *run) modeOf(name string) uint32 {
 func (r *run) source(name string) (*module.Source, error) {
 	st, err := r.p.files.Stat(name)
 	if err != nil {
-		return nil, fileError(name, err)
+		return nil, source.FileError(name, err)
 	}
 	out := &module.Source{Name: name, Mode: uint32(st.Mode().Perm())}
 	if st.Size() <= module.InlineLimit {
 		src, err := r.p.files.ReadFile(name)
 		if err != nil {
-			return nil, fileError(name, err)
+			return nil, source.FileError(name, err)
 		}
-		if IsVault(src) {
+		if source.IsVault(src) {
 			if src, err = r.p.opts.Vault.Decrypt(src); err != nil {
 				return nil, fmt.Errorf("cannot send the vaulted file %s: %w", name, err)
 			}
@@ -181,12 +182,12 @@ func (r *run) source(name string) (*module.Source, error) {
 	}
 	f, err := r.p.files.Open(name)
 	if err != nil {
-		return nil, fileError(name, err)
+		return nil, source.FileError(name, err)
 	}
 	defer f.Close()
 	h1, h256 := sha1.New(), sha256.New()
 	if out.Size, err = io.Copy(io.MultiWriter(h1, h256), f); err != nil {
-		return nil, fileError(name, err)
+		return nil, source.FileError(name, err)
 	}
 	out.SHA1, out.SHA256 = hex.EncodeToString(h1.Sum(nil)), hex.EncodeToString(h256.Sum(nil))
 	r.sources.put(out.SHA256, func() (io.ReadCloser, error) { return r.p.files.Open(name) })
@@ -221,12 +222,12 @@ func (r *run) templateEnv(dirs []string) *jinja.Env {
 	e := r.newEnv()
 	e.Loader = func(name string) (string, error) {
 		for _, d := range dirs {
-			src, err := r.p.files.ReadFile(joinPath(d, name))
+			src, err := r.p.files.ReadFile(source.Join(d, name))
 			if err == nil {
 				return string(src), nil
 			}
 			if !errors.Is(err, fs.ErrNotExist) {
-				return "", fileError(name, err)
+				return "", source.FileError(name, err)
 			}
 		}
 		return "", fmt.Errorf("cannot find the template %s in %s: %w", name, strings.Join(dirs, ", "), fs.ErrNotExist)
@@ -265,9 +266,9 @@ func (r *run) renderTemplate(s *scope, o *outcome, req *module.Request, args *va
 	}
 	text, err := r.p.files.ReadFile(file)
 	if err != nil {
-		return fileError(file, err)
+		return source.FileError(file, err)
 	}
-	if IsVault(text) {
+	if source.IsVault(text) {
 		if text, err = r.p.opts.Vault.Decrypt(text); err != nil {
 			return fmt.Errorf("cannot open the vaulted template %s: %w", file, err)
 		}
@@ -287,10 +288,10 @@ func (r *run) renderTemplate(s *scope, o *outcome, req *module.Request, args *va
 		return fmt.Errorf("Action failed: newline_sequence needs to be one of: \\n, \\r or \\r\\n")
 	}
 	if v, ok := args.GetString("trim_blocks"); ok {
-		opts.TrimBlocks, _ = toBool(v)
+		opts.TrimBlocks, _ = source.Bool(v)
 	}
 	if v, ok := args.GetString("lstrip_blocks"); ok {
-		opts.LstripBlocks, _ = toBool(v)
+		opts.LstripBlocks, _ = source.Bool(v)
 	}
 	body, shift := templateHeader(string(text), &opts)
 	if shift {
@@ -378,13 +379,13 @@ func templateHeader(src string, o *jinja.Options) (string, bool) {
 // assemble joins the fragments of a folder here.
 func (r *run) assemble(s *scope, o *outcome, req *module.Request, args *value.Dict, src string) (bool, error) {
 	dir, tried, ok := s.find("files", src)
-	if !ok || !isDir(r.p.files, dir) {
+	if !ok || !source.IsDir(r.p.files, dir) {
 		notFound(o, src, tried)
 		return true, nil
 	}
 	list, err := r.p.files.ReadDir(dir)
 	if err != nil {
-		return false, fileError(dir, err)
+		return false, source.FileError(dir, err)
 	}
 	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	get := func(k string) string {
@@ -398,12 +399,12 @@ func (r *run) assemble(s *scope, o *outcome, req *module.Request, args *value.Di
 	first, newline := true, false
 	for _, e := range list {
 		f := path.Join(dir, e.Name())
-		if isDir(r.p.files, f) || re != "" && !regexMatch(re, e.Name()) || dictBool(args, "ignore_hidden") && strings.HasPrefix(e.Name(), ".") {
+		if source.IsDir(r.p.files, f) || re != "" && !regexMatch(re, e.Name()) || dictBool(args, "ignore_hidden") && strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		src, err := r.p.files.ReadFile(f)
 		if err != nil {
-			return false, fileError(f, err)
+			return false, source.FileError(f, err)
 		}
 		if newline {
 			b.WriteByte('\n')
@@ -441,7 +442,7 @@ func (r *run) fetch(s *scope, o *outcome, args *value.Dict, deleg *hostState) er
 		o.res = value.DictOf("changed", false, "skipped", true, "msg", "check mode not (yet) supported for this module")
 		return nil
 	}
-	if _, here := r.p.files.(osFiles); !here {
+	if !source.Here(r.p.files) {
 		return fmt.Errorf("Action failed: fetch works only where playbooks are run from this machine's files")
 	}
 	probe := &outcome{h: o.h, t: o.t}
@@ -454,7 +455,7 @@ func (r *run) fetch(s *scope, o *outcome, args *value.Dict, deleg *hostState) er
 	}
 	must := true
 	if v, ok := args.GetString("fail_on_missing"); ok {
-		must, _ = toBool(v)
+		must, _ = source.Bool(v)
 	}
 	if dictBool(probe.res, "failed") {
 		m, _ := probe.res.GetString("msg")
@@ -482,7 +483,7 @@ func (r *run) fetch(s *scope, o *outcome, args *value.Dict, deleg *hostState) er
 	if s.pr != nil {
 		base = s.pr.play.dir
 	}
-	target = joinPath(base, target)
+	target = source.Join(base, target)
 	sum := sha1.Sum(data)
 	sha := hex.EncodeToString(sum[:])
 	old, err := os.ReadFile(target)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"drover/internal/play/source"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func (r *run) filterOptions() *filter.Options {
 		Find: func(c *jinja.Call, kind, name string) (string, []string, bool) {
 			s := scopeOf(c.Ctx)
 			if s == nil {
-				f := joinPath(files.Root(), name)
+				f := source.Join(files.Root(), name)
 				_, err := files.Stat(f)
 				return f, []string{f}, err == nil
 			}
@@ -54,7 +55,7 @@ func (r *run) filterOptions() *filter.Options {
 		},
 		Decrypt: func(text []byte) ([]byte, error) { return r.p.opts.Vault.Decrypt(text) },
 		Encrypt: func(plain []byte, secret, id string) ([]byte, error) {
-			return EncryptVault(plain, []byte(secret), id)
+			return source.EncryptVault(plain, []byte(secret), id)
 		},
 		Hosts: func(c *jinja.Call, pattern string) ([]string, error) {
 			r.mu.RLock()
@@ -68,7 +69,7 @@ func (r *run) filterOptions() *filter.Options {
 			return v, ok
 		},
 	}
-	if _, here := files.(osFiles); here {
+	if source.Here(files) {
 		o.Run = func(ctx context.Context, command string) ([]byte, error) {
 			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 			if s := scopeOf(ctx); s != nil && s.pr != nil {
@@ -100,7 +101,7 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 				ts.over.Update(d)
 			}
 		case "convert_data":
-			convert, _ = toBool(it.Value)
+			convert, _ = source.Bool(it.Value)
 		case "variable_start_string":
 			opts.VariableStart = text()
 		case "variable_end_string":
@@ -110,9 +111,9 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 		case "comment_end_string":
 			opts.CommentEnd = text()
 		case "trim_blocks":
-			opts.TrimBlocks, _ = toBool(it.Value)
+			opts.TrimBlocks, _ = source.Bool(it.Value)
 		case "lstrip_blocks":
-			opts.LstripBlocks, _ = toBool(it.Value)
+			opts.LstripBlocks, _ = source.Bool(it.Value)
 		}
 	}
 	ts.ctx = withScope(s.ctx, &ts)
@@ -126,7 +127,7 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 		}
 		src, err := r.p.files.ReadFile(file)
 		if err != nil {
-			return nil, fileError(file, err)
+			return nil, source.FileError(file, err)
 		}
 		o := opts
 		o.Place.File = file

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"drover/internal/play/source"
 	"slices"
 	"sync"
 )
@@ -240,7 +241,7 @@ func (r *run) free(pr *playRun) {
 func (r *run) lateHandlers(pr *playRun) bool {
 	force := r.o.ForceHandler
 	if l := pr.play.kw["force_handlers"]; l != nil {
-		if b, ok := toBool(l.v); ok {
+		if b, ok := source.Bool(l.v); ok {
 			force = b
 		}
 	}

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"drover/internal/play/inventory"
+	"drover/internal/play/source"
 	"fmt"
 	"strings"
 	"sync"
@@ -173,7 +175,7 @@ func (r *run) target(s *scope, o *outcome, h *hostState, delegated bool) (Target
 		return ""
 	}
 	kwConn := keyword("connection")
-	if delegated && !o.t.local && !isLocalName(h.name) && kwConn == "local" {
+	if delegated && !o.t.local && !inventory.IsLocalName(h.name) && kwConn == "local" {
 		kwConn = ""
 	}
 	t.Connection = shortAction(first(get("ansible_connection"), kwConn, r.o.Connection))
@@ -182,7 +184,7 @@ func (r *run) target(s *scope, o *outcome, h *hostState, delegated bool) (Target
 	}
 	t.Address = first(get("ansible_host", "ansible_ssh_host"), h.name)
 	if p := first(get("ansible_port", "ansible_ssh_port"), keyword("port")); p != "" {
-		n, ok := toInt(p)
+		n, ok := source.Int(p)
 		if !ok {
 			return t, fmt.Errorf("ansible_port is %q, not a number", p)
 		}
@@ -192,7 +194,7 @@ func (r *run) target(s *scope, o *outcome, h *hostState, delegated bool) (Target
 	t.Password = first(get("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"), r.o.Password)
 	t.KeyFile = first(get("ansible_ssh_private_key_file", "ansible_private_key_file"), r.o.PrivateKey)
 	t.SSHArgs = strings.TrimSpace(first(get("ansible_ssh_common_args"), r.o.SSHArgs) + " " + get("ansible_ssh_extra_args"))
-	if b, ok := toBool(get("ansible_host_key_checking", "ansible_ssh_host_key_checking")); ok {
+	if b, ok := source.Bool(get("ansible_host_key_checking", "ansible_ssh_host_key_checking")); ok {
 		t.HostKeyChecking = b
 	}
 	if t.Connection == "" {
@@ -204,7 +206,7 @@ func (r *run) target(s *scope, o *outcome, h *hostState, delegated bool) (Target
 	} else if ok {
 		b.Enabled = on
 	}
-	if on, ok := toBool(get("ansible_become")); ok {
+	if on, ok := source.Bool(get("ansible_become")); ok {
 		b.Enabled = on
 	}
 	b.User = first(get("ansible_become_user"), keyword("become_user"), b.User, "root")

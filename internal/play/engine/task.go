@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"drover/internal/play/inventory"
+	"drover/internal/play/source"
 	"errors"
 	"fmt"
 	"time"
@@ -133,7 +135,7 @@ func (r *run) loop(s *scope, o *outcome) {
 	if t.extended != nil {
 		v, err := s.template(t.extended.v)
 		if err == nil {
-			extended, _ = toBool(v)
+			extended, _ = source.Bool(v)
 		}
 	}
 	changed, failed, allSkipped, unreachable := false, false, true, false
@@ -455,7 +457,7 @@ func dictBool(d *value.Dict, k string) bool {
 	if !ok {
 		return false
 	}
-	b, _ := toBool(v)
+	b, _ := source.Bool(v)
 	return b
 }
 
@@ -553,7 +555,7 @@ func (r *run) delegate(s *scope, o *outcome) (*hostState, error) {
 	st := r.stateOf(name)
 	if st == nil {
 		r.mu.Lock()
-		st = r.stateLocked(&Host{Name: name, Vars: value.NewDict(), Plugin: value.NewDict(), implicit: true})
+		st = r.stateLocked(inventory.NewHost(name))
 		r.mu.Unlock()
 	}
 	o.deleg, o.delegTo = name, st
@@ -657,7 +659,7 @@ func (r *run) take(o *outcome, res *module.Result) {
 		o.effects = append(o.effects, func(r *run, _ *playRun, _ *hostState) { r.warn("%s", w) })
 	}
 	if len(res.Facts) > 0 {
-		facts := dictOf(res.Facts)
+		facts := source.Dict(res.Facts)
 		setup := o.t.action == "setup" || o.t.action == "gather_facts"
 		to := o.factsTo
 		o.effects = append(o.effects, func(r *run, _ *playRun, h *hostState) {

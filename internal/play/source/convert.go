@@ -1,4 +1,4 @@
-package engine
+package source
 
 import (
 	"math/big"
@@ -8,8 +8,8 @@ import (
 	"drover/internal/play/value"
 )
 
-// toBool reads a boolean as Ansible's keywords do.
-func toBool(v value.Value) (bool, bool) {
+// Bool reads a boolean as Ansible's keywords do.
+func Bool(v value.Value) (bool, bool) {
 	switch v := v.(type) {
 	case bool:
 		return v, true
@@ -29,12 +29,16 @@ func toBool(v value.Value) (bool, bool) {
 	return false, false
 }
 
-func toInt(v value.Value) (int64, bool) {
+// Int reads a whole number.
+func Int(v value.Value) (int64, bool) {
 	switch v := v.(type) {
 	case int64:
 		return v, true
 	case bool:
-		return int64(boolInt(v)), true
+		if v {
+			return 1, true
+		}
+		return 0, true
 	case float64:
 		return int64(v), true
 	case *big.Int:
@@ -47,7 +51,8 @@ func toInt(v value.Value) (int64, bool) {
 	return 0, false
 }
 
-func toFloat(v value.Value) (float64, bool) {
+// Float reads a number; a percent sign is dropped.
+func Float(v value.Value) (float64, bool) {
 	switch v := v.(type) {
 	case int64:
 		return float64(v), true
@@ -61,8 +66,8 @@ func toFloat(v value.Value) (float64, bool) {
 	return 0, false
 }
 
-// dictOf makes a dictionary of Go values.
-func dictOf(m map[string]any) *value.Dict {
+// Dict makes a dictionary of Go values.
+func Dict(m map[string]any) *value.Dict {
 	if m == nil {
 		return value.NewDict()
 	}
@@ -73,11 +78,25 @@ func dictOf(m map[string]any) *value.Dict {
 	return d
 }
 
-// goMap is a dictionary as JSON values.
-func goMap(d *value.Dict) map[string]any {
+// GoMap is a dictionary as JSON values.
+func GoMap(d *value.Dict) map[string]any {
 	m, _ := value.ToGo(d).(map[string]any)
 	if m == nil {
 		m = map[string]any{}
 	}
 	return m
+}
+
+// IsIdentifier reports whether s can name a variable.
+func IsIdentifier(s string) bool {
+	if s == "" {
+		return false
+	}
+	for i, r := range s {
+		if r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || i > 0 && r >= '0' && r <= '9' {
+			continue
+		}
+		return false
+	}
+	return true
 }

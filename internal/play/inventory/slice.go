@@ -1,10 +1,11 @@
-package engine
+package inventory
 
 import (
 	"encoding/json"
 	"fmt"
 
 	"drover/api"
+	"drover/internal/play/source"
 	"drover/internal/play/value"
 )
 
@@ -88,13 +89,13 @@ func (s *Slice) WithoutOthers() *Slice {
 	return &c
 }
 
-// SliceInventory loads a slice back. Files are those of the bundle that the
+// LoadSlice loads a slice back. Files are those of the bundle that the
 // playbooks are in.
-func SliceInventory(s *Slice, files Files) (*Inventory, error) {
+func LoadSlice(s *Slice, files source.Files) (*Inventory, error) {
 	inv := newInventory(files, nil)
 	inv.sliced = s.Host
 	for _, n := range s.Hosts {
-		inv.host(n)
+		inv.AddHost(n)
 	}
 	for _, sg := range s.Groups {
 		g := inv.group(sg.Name)
@@ -107,7 +108,7 @@ func SliceInventory(s *Slice, files Files) (*Inventory, error) {
 			return nil, fmt.Errorf("cannot read the slice of %s: group %s: %w", s.Host, sg.Name, err)
 		}
 		for _, n := range sg.Hosts {
-			g.addHost(inv.host(n))
+			g.AddHost(inv.AddHost(n))
 		}
 	}
 	for _, sg := range s.Groups {
@@ -117,7 +118,7 @@ func SliceInventory(s *Slice, files Files) (*Inventory, error) {
 			}
 		}
 	}
-	h := inv.host(s.Host)
+	h := inv.AddHost(s.Host)
 	var err error
 	if h.Vars, err = unpackVars(s.Vars); err == nil {
 		h.Plugin, err = unpackVars(s.Plugin)

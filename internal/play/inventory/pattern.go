@@ -1,4 +1,4 @@
-package engine
+package inventory
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"drover/api"
+	"drover/internal/play/source"
 
 	"github.com/dlclark/regexp2"
 )
@@ -17,7 +18,7 @@ import (
 // names, groups, wildcards, "~regex", "web[0:2]", joined by ":" or ",", with
 // "!" for except and "&" for both.
 func (inv *Inventory) Select(pattern string) ([]string, error) {
-	hosts, _, err := inv.match(pattern)
+	hosts, _, err := inv.Match(pattern)
 	out := make([]string, len(hosts))
 	for i, h := range hosts {
 		out[i] = h.Name
@@ -25,8 +26,8 @@ func (inv *Inventory) Select(pattern string) ([]string, error) {
 	return out, err
 }
 
-// match also tells which parts matched nothing.
-func (inv *Inventory) match(pattern string) ([]*Host, []string, error) {
+// Match also tells which parts matched nothing.
+func (inv *Inventory) Match(pattern string) ([]*Host, []string, error) {
 	return inv.matchParts(splitPattern(pattern))
 }
 
@@ -188,34 +189,34 @@ func (inv *Inventory) enumerate(match func(string) bool, p string) []*Host {
 	for _, n := range inv.groupOrder {
 		if match(n) {
 			groups = true
-			add(inv.hostsOf(inv.groups[n]))
+			add(inv.HostsOf(inv.groups[n]))
 		}
 	}
 	wild := strings.ContainsAny(p, "*?[") || strings.HasPrefix(p, "~")
 	if !groups || wild {
 		for _, n := range inv.order {
-			if match(n) && !inv.hosts[n].implicit {
+			if match(n) && !inv.hosts[n].Implicit {
 				add([]*Host{inv.hosts[n]})
 			}
 		}
 	}
-	if len(out) == 0 && isLocalName(p) {
-		add([]*Host{inv.localhost(p)})
+	if len(out) == 0 && IsLocalName(p) {
+		add([]*Host{inv.Localhost(p)})
 	}
 	return out
 }
 
-// limit resolves --limit: a pattern in which "@file" stands for the lines of a file.
-func (inv *Inventory) limit(pattern string) (map[string]bool, error) {
+// Limit resolves --limit: a pattern in which "@file" stands for the lines of a file.
+func (inv *Inventory) Limit(pattern string) (map[string]bool, error) {
 	if pattern == "" {
 		return nil, nil
 	}
 	var parts []string
 	for _, p := range splitPattern(pattern) {
 		if strings.HasPrefix(p, "@") {
-			src, err := inv.files.ReadFile(joinPath(inv.files.Root(), p[1:]))
+			src, err := inv.files.ReadFile(source.Join(inv.files.Root(), p[1:]))
 			if err != nil {
-				return nil, fileError(p[1:], err)
+				return nil, source.FileError(p[1:], err)
 			}
 			for line := range strings.Lines(string(src)) {
 				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
@@ -249,7 +250,7 @@ func (inv *Inventory) SelectLimited(pattern, limit string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := inv.limit(limit)
+	set, err := inv.Limit(limit)
 	if err != nil || set == nil {
 		return hosts, err
 	}

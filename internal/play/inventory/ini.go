@@ -1,4 +1,4 @@
-package engine
+package inventory
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"drover/api"
+	"drover/internal/play/source"
 	"drover/internal/play/value"
 )
 
@@ -36,7 +37,7 @@ func (inv *Inventory) ini(name string, src []byte) error {
 					kind = m[2]
 				}
 				if kind != "hosts" && kind != "children" && kind != "vars" {
-					return fail(strings.Index(raw, kind)+1, didYouMean(kind, []string{"hosts", "children", "vars"}), "Section [%s:%s] has unknown type: %s", gname, kind, kind)
+					return fail(strings.Index(raw, kind)+1, source.DidYouMean(kind, []string{"hosts", "children", "vars"}), "Section [%s:%s] has unknown type: %s", gname, kind, kind)
 				}
 				if kind == "vars" && !declared[gname] {
 					if inv.groups[gname] == nil {
@@ -79,7 +80,7 @@ func (inv *Inventory) ini(name string, src []byte) error {
 		}
 	}
 	for g, at := range pendingVars {
-		return &api.Error{Code: api.CodeInvalid, Place: &at, Message: fmt.Sprintf("Section [%s:vars] not valid for undefined group: %s", g, g), Remedy: didYouMean(g, keysOf(declared))}
+		return &api.Error{Code: api.CodeInvalid, Place: &at, Message: fmt.Sprintf("Section [%s:vars] not valid for undefined group: %s", g, g), Remedy: source.DidYouMean(g, keysOf(declared))}
 	}
 	return nil
 }
@@ -116,8 +117,8 @@ func (inv *Inventory) iniHost(g *Group, text string, fail func(int, string, stri
 		vars.Set(k, literal(v))
 	}
 	for _, n := range names {
-		h := inv.host(n)
-		g.addHost(h)
+		h := inv.AddHost(n)
+		g.AddHost(h)
 		inv.addPort(h, port)
 		h.Vars.Update(vars)
 	}
@@ -179,7 +180,7 @@ var rangePart = regexp.MustCompile(`\[([0-9]+|[a-zA-Z]):([0-9]+|[a-zA-Z])(?::([0
 
 // expandHost expands "web[01:20:2].example.com:22" into names and a port.
 func expandHost(pattern string) ([]string, int, error) {
-	name, port := splitPort(pattern)
+	name, port := SplitPort(pattern)
 	if name == "" {
 		return nil, 0, fmt.Errorf("Invalid host pattern '%s' supplied: it is empty", pattern)
 	}
@@ -257,8 +258,8 @@ func expandRange(from, to, step string) ([]string, error) {
 	return out, nil
 }
 
-// splitPort takes ":22" from the end of a name; IPv6 addresses need brackets for it.
-func splitPort(s string) (string, int) {
+// SplitPort takes ":22" from the end of a name; IPv6 addresses need brackets for it.
+func SplitPort(s string) (string, int) {
 	if strings.HasPrefix(s, "[") {
 		if end := strings.Index(s, "]"); end > 0 && strings.Count(s[:end], ":") > 1 && !rangePart.MatchString(s[:end+1]) {
 			rest := s[end+1:]

@@ -1,4 +1,4 @@
-package engine
+package source
 
 import (
 	"io/fs"
@@ -60,13 +60,20 @@ func (b bundle) ReadFile(name string) ([]byte, error)       { return fs.ReadFile
 func (b bundle) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(b.fsys, b.rel(name)) }
 func (b bundle) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(b.fsys, b.rel(name)) }
 
-// isDir and isFile answer without caring why not.
-func isDir(f Files, name string) bool {
+// IsDir reports whether a folder is there.
+func IsDir(f Files, name string) bool {
 	st, err := f.Stat(name)
 	return err == nil && st.IsDir()
 }
 
-func isFile(f Files, name string) bool {
+// IsFile reports whether a file is there.
+func IsFile(f Files, name string) bool {
 	st, err := f.Stat(name)
 	return err == nil && !st.IsDir()
+}
+
+// Here reports whether f are this machine's files.
+func Here(f Files) bool {
+	_, ok := f.(osFiles)
+	return ok
 }

@@ -1,10 +1,11 @@
-package engine
+package inventory
 
 import (
 	"math/big"
 	"strconv"
 	"strings"
 
+	"drover/internal/play/source"
 	"drover/internal/play/value"
 )
 
@@ -54,7 +55,7 @@ func (p *literalParser) value(depth int) (value.Value, bool) {
 	for word, v := range map[string]value.Value{"True": true, "False": false, "None": nil} {
 		if strings.HasPrefix(p.s[p.i:], word) {
 			rest := p.s[p.i+len(word):]
-			if rest == "" || !isIdentifier("_"+rest[:1]) {
+			if rest == "" || !source.IsIdentifier("_"+rest[:1]) {
 				p.i += len(word)
 				return v, true
 			}
@@ -143,7 +144,7 @@ func (p *literalParser) text() (value.Value, bool) {
 
 func (p *literalParser) number() (value.Value, bool) {
 	start := p.i
-	for p.i < len(p.s) && (isIdentifier("_"+p.s[p.i:p.i+1]) || strings.IndexByte("+-.", p.s[p.i]) >= 0) {
+	for p.i < len(p.s) && (source.IsIdentifier("_"+p.s[p.i:p.i+1]) || strings.IndexByte("+-.", p.s[p.i]) >= 0) {
 		p.i++
 	}
 	t := p.s[start:p.i]
