@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -161,9 +162,12 @@ func sources(ts *testscript.TestScript, dir string) []Source {
 	return out
 }
 
+// testHost is the host of a script. Programs in the script's folder bin go
+// before the machine's; they find the host's files by $ROOT.
 func testHost(ts *testscript.TestScript) *Host {
-	return &Host{Root: filepath.Join(ts.Getenv("WORK"), "root"), Dir: "/",
-		Env: map[string]string{"HOME": "/home/me", "PATH": os.Getenv("PATH")}}
+	root := filepath.Join(ts.Getenv("WORK"), "root")
+	return &Host{Root: root, Dir: "/",
+		Env: map[string]string{"HOME": "/home/me", "PATH": filepath.Join(ts.Getenv("WORK"), "bin") + ":" + os.Getenv("PATH"), "ROOT": root}}
 }
 
 func runOn(h *Host, req Request) *Result {
@@ -518,5 +522,15 @@ func TestLookup(t *testing.T) {
 	r := runOn(&Host{Root: t.TempDir()}, Request{Module: "ansible.builtin.cpoy"})
 	if !r.Failed || !strings.Contains(r.Msg, `did you mean "copy"?`) {
 		t.Errorf("unknown module: %+v", r)
+	}
+}
+
+// fetcher gives content for one hash, as the other end of a session would.
+func fetcher(t *testing.T, sum string, content []byte) func(context.Context, string) (io.ReadCloser, error) {
+	return func(_ context.Context, want string) (io.ReadCloser, error) {
+		if want != sum {
+			t.Errorf("fetched %s, want %s", want, sum)
+		}
+		return io.NopCloser(bytes.NewReader(content)), nil
 	}
 }
