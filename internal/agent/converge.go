@@ -69,12 +69,30 @@ func (a *Agent) convergeKept(ctx context.Context, reason string) (ran, failed bo
 	if spec == nil {
 		return false, false
 	}
+	a.mend(ctx, spec)
 	r := a.apply(ctx, spec, reason, true, a.cfg.Deadline)
 	a.report(r)
 	if err := a.state.blobs.collect(needs(a.state.Assignment())); err != nil {
 		a.log.Warn("cannot remove old blobs", "error", err)
 	}
 	return true, r.Failed
+}
+
+// mend fetches blobs again that the disk lost. Without a line the executors
+// say what is missing.
+func (a *Agent) mend(ctx context.Context, spec *api.AssignmentSpec) {
+	c, _ := a.line.get()
+	for _, b := range needs(spec) {
+		if c == nil || a.state.blobs.Has(b) {
+			continue
+		}
+		ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
+		err := a.state.blobs.fetch(ctx, c, b)
+		stop()
+		if err != nil {
+			a.log.Error("cannot mend the assignment on disk", "error", err)
+		}
+	}
 }
 
 // convergeFor is a converge that somebody waits for.
@@ -84,6 +102,7 @@ func (a *Agent) convergeFor(ctx context.Context, q *api.Converge) (ran, failed b
 		a.answer(ctx, q, nil, "nothing is assigned to this host yet")
 		return false, false
 	}
+	a.mend(ctx, spec)
 	r := a.apply(ctx, spec, reasonRequest, true, a.until(q))
 	a.report(r)
 	a.answer(ctx, q, r, "")

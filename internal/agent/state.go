@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"drover/api"
 )
@@ -81,7 +82,14 @@ func (s *State) open() error {
 		return fmt.Errorf("cannot open the agent's state: %w", err)
 	}
 	s.lock = lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	// A child that the agent before was just starting when it was killed holds
+	// the lock for a moment more.
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for try := 0; errors.Is(err, syscall.EWOULDBLOCK) && try < 20; try++ {
+		time.Sleep(50 * time.Millisecond)
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		return api.Errorf(api.CodeConflict, "cannot open the agent's state in %s: another agent runs with it", s.dir).
 			WithRemedy("see `systemctl status drover-agent`, or choose another folder with --state")
 	}

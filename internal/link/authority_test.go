@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -20,7 +21,7 @@ type authority struct {
 	name string
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
-	n    int64
+	n    atomic.Int64
 }
 
 func newAuthority(t *testing.T, name string) *authority {
@@ -56,12 +57,11 @@ func (a *authority) issue(name string, usage x509.ExtKeyUsage, end time.Time) *t
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.n++
 	uri, err := url.Parse("spiffe://" + a.name + "/host/" + name)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(a.n + 1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, URIs: []*url.URL{uri},
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(a.n.Add(1) + 1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, URIs: []*url.URL{uri},
 		NotBefore: end.Add(-48 * time.Hour), NotAfter: end, ExtKeyUsage: []x509.ExtKeyUsage{usage}, KeyUsage: x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, key.Public(), a.key)
 	if err != nil {
