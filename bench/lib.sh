@@ -24,10 +24,9 @@ need() { # need PROGRAM PACKAGE: installs Debian's package where the program is 
 
 build() { make -s -C "$root" build >&2; }
 
-lab_up() { # lab_up N: hosts bench-1 … in $work/hosts (name address a line)
-	"$drover" lab up "$1" --name "bench-$NAME" --prefix bench >&2
-	"$drover" lab list --name "bench-$NAME" -o json | python3 -c 'import json,sys
-for h in json.load(sys.stdin): print(h["name"], h["address"])' >"$work/hosts"
+lab_up() { # lab_up N [PREFIX]: hosts PREFIX-1 … in $work/hosts (name address a line)
+	"$drover" lab up "$1" --name "bench-$NAME" --prefix "${2:-bench}" >&2
+	"$drover" lab list --name "bench-$NAME" | awk 'NR > 1 { print $1, $2 }' >"$work/hosts"
 }
 
 serve() { # a server on free ports, with its credential in $work/data

@@ -142,6 +142,8 @@ func (l *Lab) boot(ctx context.Context, s *state, h *Host, spec Spec) error {
 	cmd := exec.Command("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "-D", l.root(*h),
 		"--network-namespace-path=/run/netns/"+l.netns(*h), "--machine="+h.Name, "--resolv-conf=off",
 		"--capability=CAP_NET_ADMIN,CAP_BPF,CAP_AUDIT_CONTROL", "--bind=/dev/net/tun", "--property=DevicePolicy=auto")
+	// Kernel settings of the network are the namespace's own, so the host may set them.
+	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a host outlives the command that started it
 	if err := cmd.Start(); err != nil {
