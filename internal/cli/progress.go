@@ -8,8 +8,8 @@ import (
 )
 
 // progress shows that something goes on: nothing for the first second, then
-// one line that is rewritten on a terminal, or written again only when its text
-// changes elsewhere. It belongs to one command, which ends it.
+// one line that is rewritten on a terminal, or elsewhere written now and then
+// when its text has changed. It belongs to one command, which ends it.
 type progress struct {
 	w     io.Writer
 	tty   bool
@@ -20,11 +20,15 @@ type progress struct {
 	text  string
 	shown string
 	begin time.Time
+	wrote time.Time // the last line, elsewhere than on a terminal
 	stop  chan struct{}
 	done  chan struct{}
 }
 
-const progressAfter = time.Second
+const (
+	progressAfter = time.Second
+	progressEvery = 5 * time.Second // in a log, a line for each change would bury the rest
+)
 
 var spinner = [...]string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
@@ -84,8 +88,8 @@ func (p *progress) show(i int) {
 		fmt.Fprintf(p.w, "\r\x1b[K%s %s %s", spinner[i%len(spinner)], p.text, p.style(dim, short(since)))
 		return
 	}
-	if p.shown != p.text {
-		p.shown = p.text
+	if p.shown != p.text && time.Since(p.wrote) >= progressEvery {
+		p.shown, p.wrote = p.text, time.Now()
 		fmt.Fprintln(p.w, p.text)
 	}
 }
