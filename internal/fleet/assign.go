@@ -28,6 +28,7 @@ type assigner struct {
 	done    string            // commit that all hosts were brought to
 	ready   *compiled         // of a push that is about to be accepted
 	waiting []chan outcome
+	over    bool // the loop has ended: nobody should wait for it
 }
 
 // outcome is what became of a revision.
@@ -78,7 +79,11 @@ func (a *assigner) forget(host string) {
 func (a *assigner) accepted(ctx context.Context) outcome {
 	ch := make(chan outcome, 1)
 	a.mu.Lock()
-	a.waiting = append(a.waiting, ch)
+	if a.over {
+		ch <- outcome{err: errStopping}
+	} else {
+		a.waiting = append(a.waiting, ch)
+	}
 	a.mu.Unlock()
 	a.nudge()
 	select {
@@ -96,10 +101,14 @@ func (a *assigner) prepare(c *compiled) {
 	a.ready = c
 }
 
+var errStopping = errors.New("the server is stopping and goes on at its next start")
+
 func (a *assigner) run(ctx context.Context) error {
 	if err := a.load(ctx); err != nil {
 		return err
 	}
+	a.setOver(false)
+	defer a.setOver(true)
 	wait := 200 * time.Millisecond
 	var retry <-chan time.Time
 	a.nudge()
@@ -122,6 +131,16 @@ func (a *assigner) run(ctx context.Context) error {
 			continue
 		}
 		wait = 200 * time.Millisecond
+	}
+}
+
+func (a *assigner) setOver(over bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = over
+	if over {
+		answer(a.waiting, outcome{err: errStopping})
+		a.waiting = nil
 	}
 }
 

@@ -129,8 +129,9 @@ func (w *world) start() {
 }
 
 func (w *world) stop() {
+	err := w.srv.Close()
 	w.http.Close()
-	if err := w.srv.Close(); err != nil {
+	if err != nil {
 		w.Errorf("the server does not stop: %v", err)
 	}
 }
