@@ -173,7 +173,7 @@ func (c *CA) Rotate() error {
 	t := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: c.fleet, Organization: []string{"Drover"}},
 		NotBefore: now.Add(-skew), NotAfter: now.Add(rootLife), SubjectKeyId: id[:20],
-		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
