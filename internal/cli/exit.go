@@ -18,7 +18,7 @@ const (
 	ExitOK          = 0
 	ExitFailed      = 1   // it was done and the outcome is bad, or an error of another kind
 	ExitUsage       = 2   // wrong flags, arguments or input; nothing was done
-	ExitUnreachable = 3   // no answer from the server, or from hosts
+	ExitUnreachable = 3   // no answer from the server or from hosts, or not now
 	ExitForbidden   = 4   // not signed in, or not permitted
 	ExitTimeout     = 5   // what was waited for did not come in time
 	ExitNotFound    = 6   // there is no such thing
@@ -32,7 +32,7 @@ const exitHelp = `What the exit status of every command says:
   0    done, and the outcome is good
   1    done, and the outcome is bad (a host failed, a difference with --exit-code), or an unexpected error
   2    wrong flags, arguments or input; nothing was done
-  3    no answer from the server
+  3    no answer from the server, or it cannot do it now: retry later
   4    not signed in, or not permitted
   5    what was waited for did not come in time
   6    there is no such object
