@@ -26,6 +26,8 @@ type Options struct {
 	Find func(c *jinja.Call, kind, name string) (path string, tried []string, ok bool)
 	// Getenv reads the controller's environment. Default os.LookupEnv.
 	Getenv func(name string) (string, bool)
+	// WriteFile keeps a new password; default: a private file, written whole.
+	WriteFile func(path string, data []byte) error
 	// Run runs a command line for the pipe lookup and returns its output.
 	Run func(ctx context.Context, command string) (stdout []byte, err error)
 	// Fetch is the url lookup's GET.
@@ -36,6 +38,8 @@ type Options struct {
 	Encrypt func(plain []byte, secret, id string) ([]byte, error)
 	// Hosts expands a host pattern, for inventory_hostnames.
 	Hosts func(c *jinja.Call, pattern string) ([]string, error)
+	// Warn is told of lookup errors that a template lets pass.
+	Warn func(message string)
 	// Lookups are further lookups by name, or replacements of ours.
 	Lookups map[string]Lookup
 }
@@ -56,17 +60,8 @@ type Lookup func(c *LookupCall) ([]value.Value, error)
 type LookupCall struct {
 	*jinja.Call
 	Terms   []value.Value
-	Kwargs  *value.Dict // its options; wantlist, errors and default are already taken out
+	Kwargs  *value.Dict // its options; wantlist and errors are already taken out
 	Options *Options
-}
-
-// Install adds Ansible's filters, tests, lookups and globals to e.
-func Install(e *jinja.Env, o Options) {}
-
-// Names lists every lookup that Install knows, with their options' own.
-func Names(o Options) []string { return nil }
-
-// RunLookup runs a lookup by name outside a template: with_X and the like. Terms are already templated.
-func RunLookup(ctx context.Context, e *jinja.Env, o *Options, s jinja.Scope, name string, terms []value.Value, kwargs *value.Dict) ([]value.Value, error) {
-	return nil, nil
+	Loop    bool // called for with_NAME
+	set     *set
 }
