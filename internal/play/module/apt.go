@@ -127,7 +127,7 @@ func (a *aptTask) updateCache(ctx context.Context) bool {
 	deadline := time.Now().Add(time.Duration(a.Int("lock_timeout")) * time.Second)
 	var last string
 	for try := int64(0); ; try++ {
-		out, err := a.Host.Run(ctx, Cmd{Argv: []string{"apt-get", "-q", "update", "-o", "APT::Update::Error-Mode=any"}, Env: aptEnv})
+		out, err := a.tool(ctx, Cmd{Argv: []string{"apt-get", "-q", "update", "-o", "APT::Update::Error-Mode=any"}, Env: aptEnv})
 		if err == nil && out.Code == 0 {
 			a.stamp()
 			return true
@@ -282,7 +282,7 @@ func (a *aptTask) clean(ctx context.Context) bool {
 	if a.Check {
 		return true
 	}
-	if _, err := a.Host.Command(ctx, "apt-get", "clean"); err != nil {
+	if _, err := a.toolOK(ctx, "apt-get", "clean"); err != nil {
 		a.r.Fail("%v", err)
 		return false
 	}
@@ -324,7 +324,7 @@ func (a *aptTask) deb(ctx context.Context, file string) bool {
 		a.r.Fail("Unable to install package: cannot find %s", file)
 		return false
 	}
-	out, err := a.Host.Run(ctx, Cmd{Argv: []string{"dpkg-deb", "-f", a.Host.Path(file), "Package", "Version", "Architecture"}})
+	out, err := a.tool(ctx, Cmd{Argv: []string{"dpkg-deb", "-f", a.Host.Path(file), "Package", "Version", "Architecture"}})
 	if err != nil || out.Code != 0 {
 		a.r.Fail("Unable to install package: %s", sayError(out, err))
 		return false

@@ -28,7 +28,7 @@ func (a *aptTask) flags(verb string) []string {
 			f = append(f, "-o", "Dpkg::Options::=--"+o)
 		}
 	}
-	f = append(f, "-o", fmt.Sprintf("DPkg::Lock::Timeout=%d", a.Int("lock_timeout")))
+	f = append(f, "-o", fmt.Sprintf("DPkg::Lock::Timeout=%d", a.Int("lock_timeout")), "-o", "Dpkg::Use-Pty=0")
 	if a.Has("install_recommends") {
 		yes := "no"
 		if a.Bool("install_recommends") {
@@ -82,7 +82,7 @@ func (a *aptTask) aptGet(ctx context.Context, verb string, names []string, extra
 	}
 	// Once dpkg works on packages it must come to its end, whoever is gone by
 	// then: packages half unpacked are worse than a late answer.
-	out, err := a.Host.Run(context.WithoutCancel(ctx), Cmd{Argv: argv, Env: aptEnv})
+	out, err := a.tool(context.WithoutCancel(ctx), Cmd{Argv: argv, Env: aptEnv})
 	if perr := unpolicy(); perr != nil {
 		a.r.Warn("cannot put policy-rc.d back: %v", perr)
 	}
@@ -147,8 +147,23 @@ func (a *aptTask) failed(verb string, names []string, out Output) bool {
 			return false
 		}
 	}
-	a.r.Fail("'apt-get %s' failed: %s", strings.TrimSpace(verb+" "+strings.Join(names, " ")), strings.TrimSpace(stderr))
+	a.r.Fail("'apt-get %s' failed: %s", strings.TrimSpace(verb+" "+strings.Join(names, " ")), errorLines(stderr))
 	return false
+}
+
+// errorLines are apt's errors without its warnings, or all it said if there
+// are none.
+func errorLines(stderr string) string {
+	var b strings.Builder
+	for line := range strings.Lines(stderr) {
+		if !strings.HasPrefix(line, "W: ") && !strings.HasPrefix(line, "N: ") {
+			b.WriteString(line)
+		}
+	}
+	if s := strings.TrimSpace(b.String()); s != "" {
+		return s
+	}
+	return strings.TrimSpace(stderr)
 }
 
 // simulated reads what --simulate says would be installed and removed:
@@ -203,34 +218,47 @@ func prepared(text string) string {
 
 var regexpSummary = regexp.MustCompile(`^\d+ upgraded, \d+ newly installed`)
 
-// policy puts policy-rc.d in place for the run and gives back the way to undo it.
+const (
+	policyFile = "/usr/sbin/policy-rc.d"
+	policyKept = policyFile + ".kept-by-drover" // what was there before
+	policyMark = "# Set by Drover while apt-get runs."
+)
+
+// policy puts policy-rc.d in place for the run and gives back the way to undo
+// it. It holds only while this process lives, and what was there before keeps
+// its word after a kill: a host must not be left unable to start services.
 func (a *aptTask) policy() (undo func() error, err error) {
-	const file = "/usr/sbin/policy-rc.d"
 	undo = func() error { return nil }
 	if !a.Has("policy_rc_d") || a.Check {
 		return undo, nil
 	}
-	had, err := a.Host.ReadFile(file)
-	existed := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := a.Host.unpolicy(); err != nil { // a killed run's
 		return undo, err
 	}
-	st, _ := a.Host.Stat(file)
-	if err := a.Host.WriteFile(file, fmt.Appendf(nil, "#!/bin/sh\nexit %d\n", a.Int("policy_rc_d"))); err != nil {
+	file, kept := a.Host.Path(policyFile), a.Host.Path(policyKept)
+	if err := os.Rename(file, kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return undo, err
 	}
-	if err := os.Chmod(a.Host.Path(file), 0o755); err != nil {
-		return undo, err
+	a.Host.step("policy kept")
+	text := fmt.Sprintf("#!/bin/sh\n%s\n[ -d /proc/%d ] && exit %d\n[ -x %s ] && exec %s \"$@\"\nexit 0\n",
+		policyMark, os.Getpid(), a.Int("policy_rc_d"), policyKept, policyKept)
+	if err := a.Host.writeOwned(policyFile, []byte(text), "0755", &account{Account: Account{UID: os.Geteuid(), GID: os.Getegid()}}); err != nil {
+		return undo, errors.Join(err, a.Host.unpolicy())
 	}
-	return func() error {
-		if !existed {
-			return os.Remove(a.Host.Path(file))
-		}
-		if err := a.Host.WriteFile(file, had); err != nil {
+	return a.Host.unpolicy, nil
+}
+
+// unpolicy takes our policy-rc.d away and puts back what was there.
+func (h *Host) unpolicy() error {
+	if b, err := h.ReadFile(policyFile); err == nil && strings.Contains(string(b), policyMark) {
+		if err := os.Remove(h.Path(policyFile)); err != nil {
 			return err
 		}
-		return os.Chmod(a.Host.Path(file), st.Mode().Perm())
-	}, nil
+	}
+	if !h.Exists(policyKept) || h.Exists(policyFile) {
+		return nil
+	}
+	return os.Rename(h.Path(policyKept), h.Path(policyFile))
 }
 
 func sortedVersions(maps ...map[string]string) []string {

@@ -98,7 +98,7 @@ func (c *Call) getentLines(ctx context.Context, db, key string) (lines []string,
 	if key != "" {
 		argv = append(argv, key)
 	}
-	out, err := c.Host.Run(ctx, Cmd{Argv: argv})
+	out, err := c.tool(ctx, Cmd{Argv: argv})
 	if err != nil {
 		return nil, false, false, err
 	}

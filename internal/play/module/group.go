@@ -62,7 +62,7 @@ func runGroup(ctx context.Context, c *Call) *Result {
 		if c.Check {
 			return r
 		}
-		out, err := c.Host.Run(ctx, Cmd{Argv: append(argv, name)})
+		out, err := c.tool(ctx, Cmd{Argv: append(argv, name)})
 		if err != nil {
 			return Fail("cannot run %s for group %s: %v", argv[0], name, err).Set("name", name)
 		}

@@ -42,7 +42,7 @@ func (r *Result) Map() map[string]any {
 	if len(r.Facts) > 0 {
 		facts := make(map[string]any, len(r.Facts))
 		for k, v := range r.Facts {
-			facts["ansible_"+k] = v
+			facts[factName(k)] = v
 		}
 		out["ansible_facts"] = facts
 	}
@@ -54,6 +54,16 @@ func (r *Result) Map() map[string]any {
 		out["warnings"] = list
 	}
 	return out
+}
+
+// factName is a fact's name as modules tell it: what setup finds has a prefix,
+// what other modules look up has none.
+func factName(k string) string {
+	switch {
+	case k == "packages", k == "services", k == "gather_subset", k == "module_setup", strings.HasPrefix(k, "getent_"):
+		return k
+	}
+	return "ansible_" + k
 }
 
 func diffMap(d api.Diff) map[string]any {

@@ -87,10 +87,10 @@ func runSysv(ctx context.Context, c *Call) *Result {
 				verb = "enable"
 			}
 			if !c.Check {
-				if _, err := c.Host.Command(ctx, "update-rc.d", name, "defaults"); err != nil {
+				if _, err := c.toolOK(ctx, "update-rc.d", name, "defaults"); err != nil {
 					return r.Fail("%v", err)
 				}
-				if _, err := c.Host.Command(ctx, "update-rc.d", name, verb); err != nil {
+				if _, err := c.toolOK(ctx, "update-rc.d", name, verb); err != nil {
 					return r.Fail("%v", err)
 				}
 			}
@@ -106,11 +106,11 @@ func runSysv(ctx context.Context, c *Call) *Result {
 func (c *Call) sysvState(ctx context.Context, r *Result, script string) {
 	name, want := c.Str("name"), c.Str("state")
 	call := func(verb string) (Output, error) {
-		argv := []string{script, verb}
+		argv := []string{c.Host.Path(script), verb}
 		if a := strings.Fields(c.Str("arguments")); len(a) > 0 {
 			argv = append(argv, a...)
 		}
-		return c.Host.Run(ctx, Cmd{Argv: argv, Env: map[string]string{"LC_ALL": "C"}})
+		return c.tool(ctx, Cmd{Argv: argv, Env: map[string]string{"LC_ALL": "C"}})
 	}
 	running := false
 	if c.Has("pattern") {

@@ -30,6 +30,14 @@ func runSetup(ctx context.Context, c *Call) *Result {
 			}
 			return out.Stdout, err
 		}}
+	if len(c.Env) > 0 { // the task's own environment shows in the facts
+		env := map[string]string{}
+		for _, kv := range c.Host.environ(Cmd{Env: c.Env}) {
+			k, v, _ := strings.Cut(kv, "=")
+			env[k] = v
+		}
+		h.Env = env
+	}
 	for _, p := range c.List("filter") {
 		if _, err := filepath.Match(p, ""); err != nil {
 			return Fail("cannot use the filter %q: %v", p, err)

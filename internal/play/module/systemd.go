@@ -35,7 +35,7 @@ type unitTask struct {
 }
 
 func runSystemd(ctx context.Context, c *Call) *Result {
-	u := &unitTask{Call: c, unit: c.Str("name"), r: &Result{}, ctl: &systemctl{h: c.Host, scope: c.Str("scope")}}
+	u := &unitTask{Call: c, unit: c.Str("name"), r: &Result{}, ctl: &systemctl{h: c.Host, scope: c.Str("scope"), env: c.Env}}
 	for _, g := range "*?[" {
 		if strings.ContainsRune(u.unit, g) {
 			return Fail("This module does not currently support using glob patterns, found '%c' in service name: %s", g, u.unit)

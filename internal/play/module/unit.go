@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ func (h *Host) units(ctx context.Context, scope string) unitSource {
 type systemctl struct {
 	h     *Host
 	scope string
+	env   map[string]string // of the task
 }
 
 func (s *systemctl) close() {}
@@ -62,7 +64,9 @@ func (h *Host) systemctlEnv(scope string) map[string]string {
 }
 
 func (s *systemctl) run(ctx context.Context, args ...string) (Output, error) {
-	return s.h.Run(ctx, Cmd{Argv: s.argv(args...), Env: s.h.systemctlEnv(s.scope)})
+	env := s.h.systemctlEnv(s.scope)
+	maps.Copy(env, s.env)
+	return s.h.Run(ctx, Cmd{Argv: s.argv(args...), Env: env})
 }
 
 func (s *systemctl) show(ctx context.Context, unit string) (map[string]string, error) {

@@ -185,7 +185,7 @@ func (u *userTask) do(ctx context.Context, stdin string, argv ...string) bool {
 	if stdin != "" {
 		cmd.Stdin = []byte(stdin)
 	}
-	out, err := u.Host.Run(ctx, cmd)
+	out, err := u.tool(ctx, cmd)
 	if err != nil {
 		u.r.Fail("cannot run %s for user %s: %v", argv[0], u.name, err).Set("name", u.name)
 		return false
