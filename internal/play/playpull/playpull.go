@@ -92,6 +92,9 @@ func (e *Executor) CheckApply(ctx context.Context, s api.Section, apply bool) (a
 	recap, err := project.Run(ctx, inv, engine.Options{
 		Connector: &local{exec: e, host: body.Slice.Host}, Events: c.event,
 		Only: body.Slice.Host, Check: !apply, Diff: true, Forks: 1, Env: e.cfg.Env,
+		// The host tries again by itself: what one try changed must not wait for
+		// a handler that the next one, which changes nothing, does not notify.
+		ForceHandler: true,
 	})
 	res := c.result(recap)
 	if err == nil && ctx.Err() != nil {
