@@ -553,7 +553,7 @@ func (x *condExpr) eval(s *state) (value.Value, error) {
 		return x.then.eval(s)
 	}
 	if x.els == nil {
-		return &value.Undefined{Hint: "the inline if-expression evaluated to false and no else section was defined."}, nil
+		return &value.Undefined{Soft: true, Hint: "the inline if-expression evaluated to false and no else section was defined."}, nil
 	}
 	return x.els.eval(s)
 }

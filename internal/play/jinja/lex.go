@@ -225,7 +225,7 @@ func (l *lexer) rawTag() (bodyAt int, ok bool) {
 	t = strings.TrimLeftFunc(t[3:], unicode.IsSpace)
 	save := l.pos
 	l.pos = len(l.src) - len(t)
-	ok, trim := l.closing(l.o.BlockEnd, true)
+	ok, trim := l.closing(l.o.BlockEnd, false) // its newline stays, whatever trim_blocks says
 	bodyAt = l.pos
 	l.pos = save
 	if trim {

@@ -25,6 +25,9 @@ func Len(v Value) (int, error) {
 	case Range:
 		return int(x.Len()), nil
 	case *Undefined:
+		if x.Soft {
+			return 0, nil
+		}
 		return 0, x.Use()
 	case Mapping:
 		return len(x.Keys()), nil
@@ -68,6 +71,9 @@ func Iter(v Value) ([]Value, error) {
 		}
 		return out, nil
 	case *Undefined:
+		if x.Soft {
+			return nil, nil
+		}
 		return nil, x.Use()
 	case Mapping:
 		return x.Keys(), nil
@@ -339,7 +345,10 @@ func Slice(v, start, stop, step Value) (Value, error) {
 			b[i] = byte(c.(int64))
 		}
 		return b, err
-	case Range, *View:
+	case Range:
+		a, b, err := bounds(x.Len())
+		return Range{x.Start + a*x.Step, x.Start + b*x.Step, x.Step * st}, err
+	case *View:
 		all, err := Iter(x)
 		if err != nil {
 			return nil, err

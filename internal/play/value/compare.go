@@ -85,6 +85,9 @@ func Truth(v Value) (bool, error) {
 	case Delta:
 		return x != 0, nil
 	case *Undefined:
+		if x.Soft {
+			return false, nil
+		}
 		return false, x.Use()
 	case Mapping:
 		return len(x.Keys()) > 0, nil

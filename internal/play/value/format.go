@@ -562,9 +562,6 @@ func Format(v Value, format string) (string, error) {
 		return sp.pad("", s), nil
 	}
 	if b, ok := v.(bool); ok && sp.typ == 0 {
-		if sp.align == 0 {
-			sp.align = '<'
-		}
 		if b {
 			return sp.pad("", "1"), nil
 		}

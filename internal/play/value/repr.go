@@ -39,6 +39,9 @@ func AppendStr(b []byte, v Value) ([]byte, error) {
 	case int64:
 		return strconv.AppendInt(b, x, 10), nil
 	case *Undefined:
+		if x.Soft {
+			return b, nil
+		}
 		return b, x.Use()
 	case Time:
 		return append(b, x.str()...), nil

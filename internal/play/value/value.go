@@ -68,6 +68,7 @@ type Undefined struct {
 	Name string // what was looked up, for messages
 	Hint string // the whole message, where it is not the usual one
 	Err  error  // the error that left the value undefined, if there was one
+	Soft bool   // prints as nothing, is false and empty: an inline if without else
 }
 
 // Message says what is undefined.
