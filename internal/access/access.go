@@ -185,7 +185,7 @@ func ParseToken(token string) (name, secret string, ok bool) {
 		return "", "", false
 	}
 	i := strings.LastIndexByte(rest, '_')
-	if i < 1 || len(rest)-i-1 != secretLen || api.ValidName(rest[:i]) != nil || strings.Trim(rest[i+1:], "0123456789abcdefghijklmnopqrstuvwxyz") != "" {
+	if i < 1 || len(rest)-i-1 != secretLen || api.ValidName(rest[:i]) != nil || strings.Trim(rest[i+1:], secretChars) != "" {
 		return "", "", false
 	}
 	return rest[:i], rest[i+1:], true
@@ -194,7 +194,7 @@ func ParseToken(token string) (name, secret string, ok bool) {
 // secretLen characters of secretChars are 160 random bits.
 const secretLen = 32
 
-var secretChars = "0123456789abcdefghijklmnopqrstuv" // 32 of them
+const secretChars = "0123456789abcdefghijklmnopqrstuv" // 32 of them
 
 func newSecret() string {
 	var b [secretLen]byte

@@ -74,6 +74,7 @@ func TestDedup(t *testing.T) {
 			push("a")
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if runs["a"] != 2 || runs["b"] > 2 || runs["b"] < 1 {
 			t.Errorf("ran %v", runs)
 		}
@@ -87,9 +88,19 @@ func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, push := pusher()
 		var tries []time.Time
+		good := 0
+		var mu sync.Mutex
 		fail := true
+		look := func(f func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			f()
+		}
 		stop := run(t, &change.Loop{Name: "x", Sources: []change.Source{src}, MinDelay: time.Second, MaxDelay: 10 * time.Second, Reconcile: func(ctx context.Context, key string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if key == "good" {
+				good++
 				return nil
 			}
 			tries = append(tries, time.Now())
@@ -104,32 +115,43 @@ func TestRetry(t *testing.T) {
 		synctest.Wait()
 		push("bad")
 		time.Sleep(2 * time.Minute)
-		n := len(tries)
-		if n < 12 || n > 30 {
-			t.Errorf("%d tries in 2 minutes", n)
-		}
-		for i := 1; i < n; i++ {
-			want := min(10*time.Second, time.Second<<(i-1))
-			if d := tries[i].Sub(tries[i-1]); d < want/2 || d > want {
-				t.Errorf("try %d came after %v, want %v to %v", i, d, want/2, want)
+		push("good")
+		synctest.Wait()
+		n := 0
+		look(func() {
+			if n = len(tries); n < 12 || n > 30 {
+				t.Errorf("%d tries in 2 minutes", n)
 			}
-		}
-		fail = false
+			for i := 1; i < n; i++ {
+				want := min(10*time.Second, time.Second<<(i-1))
+				if d := tries[i].Sub(tries[i-1]); d < want/2 || d > want {
+					t.Errorf("try %d came after %v, want %v to %v", i, d, want/2, want)
+				}
+			}
+			if good != 1 {
+				t.Error("another key waits for the bad one")
+			}
+			fail = false
+		})
 		time.Sleep(20 * time.Second)
-		n = len(tries)
+		look(func() { n = len(tries) })
 		time.Sleep(5 * time.Minute)
-		if len(tries) != n {
-			t.Error("tried again after it went well")
-		}
-		fail = true
+		look(func() {
+			if len(tries) != n {
+				t.Error("tried again after it went well")
+			}
+			fail = true
+		})
 		push("bad")
 		synctest.Wait()
 		at := time.Now()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if d := tries[len(tries)-1].Sub(at); len(tries) != n+2 || d < 500*time.Millisecond {
-			t.Errorf("after a success the delays go on: %d tries, %v", len(tries)-n, d)
-		}
+		look(func() {
+			if d := tries[len(tries)-1].Sub(at); len(tries) != n+2 || d < 500*time.Millisecond {
+				t.Errorf("after a success the delays go on: %d tries, %v", len(tries)-n, d)
+			}
+		})
 		stop()
 	})
 }
@@ -172,6 +194,7 @@ func TestTimeoutAndStop(t *testing.T) {
 		synctest.Wait()
 		push("a")
 		time.Sleep(61 * time.Second)
+		synctest.Wait()
 		if ended != 1 {
 			t.Errorf("ended %d", ended)
 		}

@@ -61,12 +61,16 @@ type cache struct {
 	bytes   int
 	changed chan struct{} // closed at the next event
 
-	locks [64]sync.Mutex // serialise Updates of one name in this process
+	turns [64]chan struct{} // Updates of one name in this process take turns
 }
 
 func newCache(s *Store, k Kind) *cache {
-	return &cache{schema: newSchema(k), store: s, ready: make(chan struct{}), changed: make(chan struct{}),
+	c := &cache{schema: newSchema(k), store: s, ready: make(chan struct{}), changed: make(chan struct{}),
 		confirmed: map[string]entry{}, ahead: map[string]entry{}, bad: map[string]string{}}
+	for i := range c.turns {
+		c.turns[i] = make(chan struct{}, 1)
+	}
+	return c
 }
 
 // wait starts the cache if need be and returns when it is loaded.

@@ -210,6 +210,31 @@ func TestTwoServers(t *testing.T) {
 	}
 }
 
+// An update within an update goes through, also of the same kind.
+func TestNestedUpdate(t *testing.T) {
+	ctx := t.Context()
+	_, things := open(t, memory(t))
+	for _, n := range []string{"a", "b"} {
+		must(t, things.Create(ctx, newThing(n, 0)))
+	}
+	add := func(o *thing) error { o.Spec.N++; return nil }
+	_, err := things.Update(ctx, "a", func(o *thing) error {
+		if o.Spec.N == 0 {
+			if _, err := things.Update(ctx, "a", add); err != nil { // makes a conflict
+				return err
+			}
+		}
+		if _, err := things.Update(ctx, "b", add); err != nil {
+			return err
+		}
+		return add(o)
+	})
+	must(t, err)
+	if a, err := things.Get(ctx, "a"); err != nil || a.Spec.N != 2 {
+		t.Fatal(a, err)
+	}
+}
+
 func TestReadYourWrites(t *testing.T) {
 	ctx := t.Context()
 	_, things := open(t, slowWatch{memory(t)})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"time"
 
 	"drover/api"
 )
@@ -133,9 +134,7 @@ func (t *Table[T, P]) UpdateStatus(ctx context.Context, name string, fn func(P) 
 }
 
 func (t *Table[T, P]) update(ctx context.Context, name string, part Part, fn func(P) error) (P, error) {
-	l := &t.c.locks[maphash.String(lockSeed, name)%uint64(len(t.c.locks))]
-	l.Lock()
-	defer l.Unlock()
+	defer t.c.turn(ctx, name)()
 	for try := 0; ; try++ {
 		o, err := t.Get(ctx, name)
 		if err != nil {
@@ -157,7 +156,23 @@ func (t *Table[T, P]) update(ctx context.Context, name string, part Part, fn fun
 	}
 }
 
-var lockSeed = maphash.MakeSeed()
+var turnSeed = maphash.MakeSeed()
+
+// turn waits a while for the others that update this name, which saves
+// conflicts. It is not what makes writes safe: whoever waits too long, as an
+// update within another one would, goes on.
+func (c *cache) turn(ctx context.Context, name string) (done func()) {
+	turn := c.turns[maphash.String(turnSeed, name)%uint64(len(c.turns))]
+	limit := time.NewTimer(2 * time.Second)
+	defer limit.Stop()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+	return func() {}
+}
 
 // Delete removes an object; CodeNotFound if there is none.
 func (t *Table[T, P]) Delete(ctx context.Context, name string) error {
