@@ -339,7 +339,7 @@ func (a *app) playLists(p *engine.Project, inv *engine.Inventory, f *playFlags, 
 			if err != nil {
 				return a.playError(err, engine.ExitError)
 			}
-			fmt.Fprintf(a.Out, "    pattern: ['%s']\n    hosts (%d):\n", pl.Pattern, len(hosts))
+			fmt.Fprintf(a.Out, "    pattern: [%s]\n    hosts (%d):\n", value.Repr(pl.Pattern), len(hosts))
 			for _, h := range hosts {
 				fmt.Fprintf(a.Out, "      %s\n", h)
 			}

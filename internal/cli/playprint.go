@@ -151,9 +151,7 @@ func (p *playPrinter) result(e engine.Event) {
 			p.line(toneRed, "failed: [%s] (item=%s) => %s", who(e), r.Item, p.dump(r, e.Verbose))
 			return
 		}
-		if e.Loop {
-			p.line(toneRed, "fatal: [%s]: FAILED! => {\"msg\": \"One or more items failed\"}", who(e))
-		} else {
+		if !e.Loop { // of a loop, the items were shown
 			p.line(toneRed, "fatal: [%s]: FAILED! => %s", who(e), p.dump(r, e.Verbose))
 		}
 		p.ignoring(e)

@@ -148,7 +148,7 @@ func (r *run) debug(s *scope, o *outcome, args *value.Dict) error {
 			if !isUndefined(err) {
 				return err
 			}
-			x = "VARIABLE IS NOT DEFINED!: " + reason(err)
+			x = "<< error 1 - " + reason(err) + " >>"
 		}
 		o.res = value.DictOf(name, x, "changed", false)
 		return nil

@@ -410,7 +410,7 @@ func (c *checker) value(v value.Value, at api.Place) {
 		if !jinja.HasTemplate(v) {
 			return
 		}
-		t, err := c.env.Template(v, jinja.Options{})
+		t, err := c.env.Template(v, inline)
 		if err != nil {
 			c.templateError(relocate(err, at), at)
 			return

@@ -11,6 +11,8 @@ import (
 type cursor struct {
 	frames []*frame
 	failed bool // the host has failed and does not go on in this play
+	// forcing: it has failed, but runs its handlers still.
+	forcing bool
 	// what the last rescued failure was, for ansible_failed_task and _result.
 	failedTask   *Task
 	failedResult *value.Dict

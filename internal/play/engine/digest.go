@@ -18,9 +18,25 @@ func (r *run) titleOf(pr *playRun, t *Task, h *hostState) string {
 	return name
 }
 
+// actionName is what an unnamed task is called.
+func (t *Task) actionName() string {
+	if t.action == "include_role" {
+		if n := t.rawOr("name"); n != "" {
+			return t.written + " : " + n
+		}
+	}
+	return t.written
+}
+
 func (r *run) plainName(pr *playRun, t *Task, h *hostState) string {
 	if t.name == "" {
-		return t.written
+		n := t.actionName()
+		if holdsTemplate(n) {
+			if v, err := r.newScope(r.ctx, pr, h, t).template(n); err == nil {
+				return value.Str(v)
+			}
+		}
+		return n
 	}
 	if !holdsTemplate(t.name) {
 		return t.name
@@ -72,6 +88,14 @@ func (o *outcome) taskResult(title string) *api.TaskResult {
 	return tr
 }
 
+// shownDelegate is the host that a task was delegated to, if it is another.
+func (o *outcome) shownDelegate() string {
+	if o.deleg == o.h.name {
+		return ""
+	}
+	return o.deleg
+}
+
 // report shows an outcome; it is called as soon as it is there.
 func (r *run) report(pr *playRun, t *Task, o *outcome) {
 	if o == nil || o.shown {
@@ -81,13 +105,14 @@ func (r *run) report(pr *playRun, t *Task, o *outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	title := r.quietTitle(pr, t)
-	base := Event{Play: pr.play.name, Task: title, Action: t.action, Host: o.h.name, Delegated: o.deleg, Handler: t.handler, Place: &o.place}
+	base := Event{Play: pr.play.name, Task: title, Action: t.action, Host: o.h.name, Delegated: o.shownDelegate(), Handler: t.handler, Place: &o.place}
 	for _, i := range o.items {
 		if len(i.include) > 0 {
 			continue
 		}
 		e := base
-		e.Kind, e.Result, e.NoLog, e.Verbose = EventItem, i.taskResult(title), i.noLog, i.verbose
+		e.Kind, e.Result, e.NoLog, e.Verbose = EventItem, i.taskResult(title), i.noLog, i.verbose && !i.noLog
+		e.Delegated = i.shownDelegate()
 		e.Result.Item = i.label
 		if i.noLog {
 			e.Result.Item = "(censored due to no_log)"
@@ -99,7 +124,7 @@ func (r *run) report(pr *playRun, t *Task, o *outcome) {
 		return // shown once for all hosts, as included
 	}
 	e := base
-	e.Kind, e.Result, e.NoLog, e.Verbose, e.Loop = EventResult, o.taskResult(title), o.noLog, o.verbose, o.isLoop
+	e.Kind, e.Result, e.NoLog, e.Verbose, e.Loop = EventResult, o.taskResult(title), o.noLog, o.verbose && !o.noLog, o.isLoop
 	e.Ignored = o.ignored && o.failed()
 	r.emit(e)
 }
@@ -126,9 +151,8 @@ func (r *run) digest(pr *playRun, t *Task, hosts []*hostState, outs []*outcome, 
 	r.bringIn(pr, t, hosts, outs, once)
 	if once && outs[0].failed() && !outs[0].ignored {
 		for _, h := range hosts[1:] {
-			r.failHost(pr, h, t, outs[0], false)
+			failedHosts = r.failHost(pr, h, t, outs[0], false) || failedHosts
 		}
-		failedHosts = true
 	}
 	if !failedHosts {
 		return
@@ -138,19 +162,16 @@ func (r *run) digest(pr *playRun, t *Task, hosts []*hostState, outs []*outcome, 
 	if b, ok, err := s.flag(&t.common, "any_errors_fatal"); err == nil && ok && b {
 		fatal = true
 	}
-	if fatal || pr.maxFailed() {
-		rescued := false
-		for _, h := range pr.live() {
-			c := pr.cursors[h.name]
-			if slices.Contains(hosts, h) && !slices.ContainsFunc(outs, func(o *outcome) bool { return o.h == h && !o.failed() }) {
-				rescued = rescued || !c.failed
-				continue
-			}
-			if fatal && slices.Contains(hosts, h) || pr.maxFailed() || fatal {
-				if !c.fail(t, outs[0].res, pr, h.name) && c.failed {
-					pr.lose(h)
-				}
-			}
+	over := pr.maxFailed()
+	if over {
+		r.emit(Event{Kind: EventNoHosts, Play: pr.play.name, Message: "NO MORE HOSTS LEFT"})
+	}
+	if !fatal && !over {
+		return
+	}
+	for _, h := range pr.live() {
+		if !pr.gone[h.name] && !slices.ContainsFunc(outs, func(o *outcome) bool { return o.h == h && o.failed() && !o.ignored }) {
+			r.failHost(pr, h, t, outs[0], false)
 		}
 	}
 }
@@ -183,12 +204,7 @@ func (r *run) apply(pr *playRun, h *hostState, t *Task, o *outcome, own bool) (f
 	if o.status != "skipped" && t.role != nil {
 		pr.roleTaskRan(t.role, h.name)
 	}
-	stats := r.recap.Hosts[h.name]
-	if stats == nil {
-		stats = &HostStats{}
-		r.recap.Hosts[h.name] = stats
-		r.recap.Order = append(r.recap.Order, h.name)
-	}
+	stats := r.stats(h)
 	if !own {
 		if !o.failed() || o.ignored {
 			r.moveOn(pr, h, t, o)
@@ -228,6 +244,17 @@ func (r *run) apply(pr *playRun, h *hostState, t *Task, o *outcome, own bool) (f
 	return false
 }
 
+// stats are a host's counts; a host has some from its first result on.
+func (r *run) stats(h *hostState) *HostStats {
+	st := r.recap.Hosts[h.name]
+	if st == nil {
+		st = &HostStats{}
+		r.recap.Hosts[h.name] = st
+		r.recap.Order = append(r.recap.Order, h.name)
+	}
+	return st
+}
+
 // moveOn steps behind a task and notifies its handlers.
 func (r *run) moveOn(pr *playRun, h *hostState, t *Task, o *outcome) {
 	r.notify(pr, h, t, o)
@@ -236,23 +263,51 @@ func (r *run) moveOn(pr *playRun, h *hostState, t *Task, o *outcome) {
 	}
 }
 
-// failHost sends a failed host to its rescue, or out of the play.
+// failHost sends a failed host to its rescue, or out of the play. It reports
+// whether the failure stands.
 func (r *run) failHost(pr *playRun, h *hostState, t *Task, o *outcome, count bool) bool {
 	c := pr.cursors[h.name]
-	stats := r.recap.Hosts[h.name]
+	stats := r.stats(h)
+	at := 0
+	if len(c.frames) > 0 {
+		at = c.frames[0].idx
+	}
 	if c.fail(t, o.res, pr, h.name) {
 		if count {
 			stats.Rescued++
 		}
-		return true
+		return false
 	}
 	if count {
 		stats.Failed++
 	}
 	if c.failed {
 		pr.lose(h)
+		r.force(pr, c, at)
 	}
 	return true
+}
+
+// force sends a failed host to the next flush of handlers, where
+// force_handlers says so.
+func (r *run) force(pr *playRun, c *cursor, at int) {
+	on := r.o.ForceHandler
+	if l := pr.play.kw["force_handlers"]; l != nil {
+		if b, ok := source.Bool(l.v); ok {
+			on = b
+		}
+	}
+	if !on || c.forcing {
+		c.forcing = false
+		return
+	}
+	for i := at; i < len(pr.program); i++ {
+		if t, ok := pr.program[i].(*Task); ok && t.implicit && t.action == "meta" {
+			c.forcing = true
+			c.frames = []*frame{{nodes: [3][]node{pr.program[:i+1]}, idx: i}}
+			return
+		}
+	}
 }
 
 // notify marks the handlers that a changed task names.
@@ -383,10 +438,10 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 		}
 		return
 	}
-	if !t.implicit {
-		r.announce(pr, t, hosts[0])
-	}
 	for _, h := range hosts {
+		if !t.implicit {
+			r.announce(pr, t, h)
+		}
 		c := pr.cursors[h.name]
 		if f := c.top(); f != nil && f.handlers {
 			delete(pr.notified[t], h.name)
@@ -398,6 +453,9 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 			r.failHost(pr, h, t, o, true)
 			continue
 		} else if cond != nil {
+			o := &outcome{h: h, t: t, place: t.at, module: "meta"}
+			skipped(o, cond)
+			r.report(pr, t, o)
 			c.advance()
 			continue
 		}
@@ -410,6 +468,9 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 			c.frames = append(c.frames, &frame{handlers: true})
 		case "end_host":
 			c.frames = nil
+			r.mu.Lock()
+			pr.ended[h.name] = true
+			r.mu.Unlock()
 		case "end_role":
 			c.endRole(pr, h.name)
 		case "clear_facts":
@@ -526,9 +587,7 @@ func (r *run) bringIn(pr *playRun, t *Task, hosts []*hostState, outs []*outcome,
 		if l.inc.item {
 			ev.Result = &api.TaskResult{Item: l.inc.label}
 		}
-		if l.role == nil {
-			r.emit(ev)
-		}
+		r.emit(ev)
 	}
 	for i, h := range hosts {
 		o := outs[min(i, len(outs)-1)]
@@ -549,7 +608,7 @@ func (r *run) bringIn(pr *playRun, t *Task, hosts []*hostState, outs []*outcome,
 			fo := &outcome{h: h, t: t, status: "failed", res: failure("%s", reason(bad.err)), place: t.at, module: t.action}
 			fo.ignored = r.ignores(r.newScope(r.ctx, pr, h, t), fo)
 			r.report(pr, t, fo)
-			stats := r.recap.Hosts[h.name]
+			stats := r.stats(h)
 			stats.OK--
 			if fo.ignored {
 				stats.OK++

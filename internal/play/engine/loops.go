@@ -26,13 +26,30 @@ func (r *run) loopItems(s *scope, t *Task) ([]value.Value, error) {
 		case value.Tuple:
 			return v, nil
 		}
-		return nil, fmt.Errorf("Invalid data passed to 'loop', it requires a list, got this instead: %s. Hint: If you passed a list/dict of just one element, try adding wantlist=True to your lookup invocation or use q/query instead of lookup.", value.Str(v))
+		return nil, fmt.Errorf("The `loop` value must resolve to a 'list', not '%s'.", value.TypeName(v))
 	}
 	terms, err := r.loopTerms(s, t)
 	if err != nil {
 		return nil, err
 	}
-	return filter.RunLookup(s.ctx, r.env, r.fopts, s, t.loopWith, terms, nil)
+	items, err := filter.RunLookup(s.ctx, r.env, r.fopts, s, t.loopWith, terms, nil)
+	for i, x := range items {
+		items[i] = listed(x)
+	}
+	return items, err
+}
+
+// listed makes lists of tuples, as values become when they leave a lookup.
+func listed(v value.Value) value.Value {
+	switch v := v.(type) {
+	case value.Tuple:
+		out := &value.List{Items: make([]value.Value, len(v))}
+		for i, x := range v {
+			out.Items[i] = listed(x)
+		}
+		return out
+	}
+	return v
 }
 
 // loopTerms templates the terms of with_NAME. A term that is undefined is left

@@ -51,6 +51,18 @@ var magicNames = map[string]func(s *scope) (value.Value, bool){
 		return s.c.role.def.path, true
 	},
 	"ansible_parent_role_names": func(s *scope) (value.Value, bool) { return parents(s, func(r *roleRun) string { return r.name }) },
+	"ansible_dependent_role_names": func(s *scope) (value.Value, bool) {
+		if s.pr == nil {
+			return nil, false
+		}
+		var out []string
+		for _, r := range s.pr.play.roles {
+			if r.dependency && !slices.Contains(out, r.name) {
+				out = append(out, r.name)
+			}
+		}
+		return names(out), true
+	},
 	"ansible_parent_role_paths": func(s *scope) (value.Value, bool) { return parents(s, func(r *roleRun) string { return r.def.path }) },
 	"ansible_check_mode":        func(s *scope) (value.Value, bool) { return s.r.o.Check, true },
 	"ansible_diff_mode":         func(s *scope) (value.Value, bool) { return s.r.o.Diff, true },
@@ -113,7 +125,7 @@ func playHosts(s *scope) (value.Value, bool) {
 	defer s.r.mu.RUnlock()
 	var out []string
 	for _, h := range s.pr.batch {
-		if !s.pr.gone[h.name] {
+		if !s.pr.gone[h.name] && !s.pr.ended[h.name] {
 			out = append(out, h.name)
 		}
 	}
@@ -172,10 +184,10 @@ func parents(s *scope, of func(*roleRun) string) (value.Value, bool) {
 		return nil, false
 	}
 	var out []string
-	for r := s.c.role.parent; r != nil; r = r.parent {
-		out = append(out, of(r))
+	for r := s.c.role; r.parent != nil && !r.dependency; r = r.parent {
+		out = append(out, of(r.parent))
 	}
-	return names(out), true
+	return names(out), len(out) > 0
 }
 
 // factsDict is ansible_facts of the host.

@@ -149,17 +149,18 @@ type roleMeta struct {
 
 // roleRun is one use of a role in a play.
 type roleRun struct {
-	def      *roleDef
-	name     string // as asked for
-	params   *value.Dict
-	defaults *value.Dict
-	vars     *value.Dict
-	parent   *roleRun // the role that depends on it or includes it
-	deps     []*roleRun
-	public   bool
-	allowDup bool
-	key      string // the same for uses that count as one
-	entry    string // tasks_from, for argument_specs
-	at       api.Place
-	included bool
+	def        *roleDef
+	name       string // as asked for
+	params     *value.Dict
+	defaults   *value.Dict
+	vars       *value.Dict
+	parent     *roleRun // the role that depends on it or includes it
+	deps       []*roleRun
+	public     bool
+	allowDup   bool
+	key        string // the same for uses that count as one
+	entry      string // tasks_from, for argument_specs
+	at         api.Place
+	included   bool
+	dependency bool // parent depends on it, rather than including it
 }

@@ -647,10 +647,7 @@ func actionNames() []string {
 func (t *Task) title() string {
 	name := t.name
 	if name == "" {
-		name = t.written
-		if raw, ok := t.args.GetString("_raw_params"); ok && (t.action == "include_tasks" || t.action == "import_tasks") {
-			_ = raw
-		}
+		name = t.actionName()
 	}
 	if t.role != nil {
 		return t.role.name + " : " + name

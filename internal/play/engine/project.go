@@ -82,13 +82,14 @@ func (p *Project) sorted() Problems {
 	return Problems(p.problems)
 }
 
-// Hosts lists the hosts that each play names, for --list-hosts.
+// PlayInfo is a play for --list-hosts, --list-tasks and --list-tags.
 type PlayInfo struct {
 	Name    string
 	Pattern string
 	File    string
 	Tags    []string
 	Tasks   []TaskInfo
+	tags    []string
 }
 
 // TaskInfo is a task for --list-tasks and --list-tags.
@@ -253,7 +254,7 @@ func (p *Project) staticName(name string, vars []*value.Dict) (string, error) {
 		return name, nil
 	}
 	s := &staticScope{p: p, vars: vars}
-	v, err := p.static.Value(bg, name, s, jinja.Options{})
+	v, err := p.static.Value(bg, name, s, inline)
 	if err != nil {
 		return "", err
 	}
@@ -280,7 +281,7 @@ func (s *staticScope) Var(name string) (value.Value, bool, error) {
 	if !ok || s.depth > 20 {
 		return nil, false, nil
 	}
-	v, err := s.p.static.Value(bg, v, &staticScope{s.p, s.vars, s.depth + 1}, jinja.Options{})
+	v, err := s.p.static.Value(bg, v, &staticScope{s.p, s.vars, s.depth + 1}, inline)
 	return v, err == nil, err
 }
 
@@ -299,7 +300,11 @@ func (p *Project) List(tags, skip []string) []PlayInfo {
 					walk(n.rescue)
 					walk(n.always)
 				case *Task:
-					if !n.implicit && n.action != "meta" && sel.wants(n.tags) {
+					if n.implicit || n.action == "meta" {
+						continue
+					}
+					info.tags = append(info.tags, n.tags...)
+					if sel.wants(n.tags) {
 						info.Tasks = append(info.Tasks, TaskInfo{Name: n.title(), Tags: n.tags})
 					}
 				}
@@ -316,10 +321,8 @@ func (p *Project) List(tags, skip []string) []PlayInfo {
 // AllTags lists the tags of a play, sorted.
 func (i PlayInfo) AllTags() []string {
 	seen := map[string]bool{}
-	for _, t := range i.Tasks {
-		for _, n := range t.Tags {
-			seen[n] = true
-		}
+	for _, n := range i.tags {
+		seen[n] = true
 	}
 	out := make([]string, 0, len(seen))
 	for n := range seen {

@@ -165,7 +165,7 @@ func (l *loader) loadMeta(def *roleDef) *roleMeta {
 // roleEntry loads one entry of roles: or of dependencies: into blocks, its
 // dependencies first.
 func (l *loader) roleEntry(n *yaml.Node, root *Block, parent *roleRun, inherited *Block) []node {
-	use := roleUse{at: n.Pos, node: n, parent: parent, params: value.NewDict(), public: true, tasksFrom: "main", varsFrom: "main", defaultsFrom: "main", handlersFrom: "main", validate: true}
+	use := roleUse{at: n.Pos, node: n, parent: parent, dependency: parent != nil, params: value.NewDict(), public: true, tasksFrom: "main", varsFrom: "main", defaultsFrom: "main", handlersFrom: "main", validate: true}
 	var c common
 	above := root
 	if inherited != nil {
@@ -220,13 +220,13 @@ func (l *loader) roleEntry(n *yaml.Node, root *Block, parent *roleRun, inherited
 
 // roleUse is a role about to be expanded.
 type roleUse struct {
-	name                                            string
-	at                                              api.Place
-	node                                            *yaml.Node
-	parent                                          *roleRun
-	params, vars                                    *value.Dict
-	public, included, allowDup, validate            bool
-	tasksFrom, varsFrom, defaultsFrom, handlersFrom string
+	name                                             string
+	at                                               api.Place
+	node                                             *yaml.Node
+	parent                                           *roleRun
+	params, vars                                     *value.Dict
+	public, included, allowDup, validate, dependency bool
+	tasksFrom, varsFrom, defaultsFrom, handlersFrom  string
 }
 
 // expandRole puts the tasks of a role and of what it depends on into blocks
@@ -252,7 +252,7 @@ func (l *loader) expandRole(u roleUse, b *Block) []node {
 	if strings.Contains(name, "/") {
 		name = def.name
 	}
-	run := &roleRun{def: def, name: name, params: u.params, parent: u.parent, public: u.public, entry: u.tasksFrom, at: u.at, included: u.included}
+	run := &roleRun{def: def, name: name, params: u.params, parent: u.parent, public: u.public, entry: u.tasksFrom, at: u.at, included: u.included, dependency: u.dependency}
 	meta := l.loadMeta(def)
 	run.allowDup = meta.allowDup || u.allowDup
 	run.key = roleKey(def, u, b)

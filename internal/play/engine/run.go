@@ -69,24 +69,25 @@ type hostState struct {
 
 // playRun is one play on one batch of hosts.
 type playRun struct {
-	r         *run
-	play      *Play
-	hosts     []*hostState // of all batches
-	batch     []*hostState
-	gone      map[string]bool // failed or unreachable in this play
-	cursors   map[string]*cursor
-	handlers  []*Task
-	notified  map[*Task]map[string]bool
-	roles     []*roleRun // whose variables the whole play sees
-	roleRan   map[string]map[string]bool
-	roleHad   map[string]map[string]bool
-	fileVars  map[string]*value.Dict
-	prompted  *value.Dict
-	failures  int
-	end       bool // meta: end_play, end_batch
-	endPlay   bool
-	lateHosts []string
-	order     int
+	r        *run
+	play     *Play
+	hosts    []*hostState // of all batches
+	batch    []*hostState
+	gone     map[string]bool // failed or unreachable in this play
+	ended    map[string]bool // by meta: end_host
+	cursors  map[string]*cursor
+	handlers []*Task
+	notified map[*Task]map[string]bool
+	roles    []*roleRun // whose variables the whole play sees
+	roleRan  map[string]map[string]bool
+	roleHad  map[string]map[string]bool
+	fileVars map[string]*value.Dict
+	prompted *value.Dict
+	failures int
+	end      bool // meta: end_play, end_batch
+	endPlay  bool
+	program  []node
+	order    int
 }
 
 // Run runs the project's plays on the inventory's hosts. The error says why a
@@ -257,14 +258,14 @@ func (r *run) groupsDict() *value.Dict {
 
 // play runs one play, batch after batch.
 func (r *run) play(pl *Play) error {
-	pr := &playRun{r: r, play: pl, gone: map[string]bool{}, prompted: value.NewDict(), fileVars: map[string]*value.Dict{}}
+	pr := &playRun{r: r, play: pl, gone: map[string]bool{}, ended: map[string]bool{}, prompted: value.NewDict(), fileVars: map[string]*value.Dict{}}
 	// The play's own keywords may use extra vars and play vars.
 	static := &staticScope{p: r.p, vars: append([]*value.Dict{r.extra}, pl.vars...)}
 	str := func(l *lit) (string, error) {
 		if l == nil {
 			return "", nil
 		}
-		v, err := r.env.Value(r.ctx, l.v, static, jinja.Options{})
+		v, err := r.env.Value(r.ctx, l.v, static, inline)
 		if err != nil {
 			return "", err
 		}
@@ -316,10 +317,6 @@ func (r *run) play(pl *Play) error {
 	for _, h := range hosts {
 		st := r.state(h)
 		pr.hosts = append(pr.hosts, st)
-		if _, seen := r.recap.Hosts[st.name]; !seen {
-			r.recap.Hosts[st.name] = &HostStats{}
-			r.recap.Order = append(r.recap.Order, st.name)
-		}
 	}
 	r.mergePlayVars(pl.dir)
 	live := slices.DeleteFunc(slices.Clone(pr.hosts), func(h *hostState) bool { return r.removed[h.name] })
@@ -333,14 +330,16 @@ func (r *run) play(pl *Play) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range batches {
+	for i, b := range batches {
 		pr.batch = b
+		if i > 0 {
+			r.emit(Event{Kind: EventPlay, Play: name, Place: &pl.at})
+		}
 		broken := r.runBatch(pr)
 		if pr.endPlay || r.ctx.Err() != nil {
 			break
 		}
 		if broken {
-			r.emit(Event{Kind: EventNoHosts, Play: name, Message: "NO MORE HOSTS LEFT"})
 			r.abort = true
 			break
 		}
@@ -470,6 +469,7 @@ func (r *run) runBatch(pr *playRun) (broken bool) {
 	pr.roleRan, pr.roleHad = map[string]map[string]bool{}, map[string]map[string]bool{}
 	pr.end, pr.failures = false, 0
 	program := r.program(pr)
+	pr.program = program
 	for _, h := range pr.batch {
 		pr.cursors[h.name] = newCursor(program)
 	}
@@ -519,7 +519,7 @@ func (r *run) gatherTask(pr *playRun) *Task {
 		v := l.v
 		if l.tmpl {
 			static := &staticScope{p: r.p, vars: append([]*value.Dict{r.extra}, pl.vars...)}
-			if x, err := r.env.Value(r.ctx, l.v, static, jinja.Options{}); err == nil {
+			if x, err := r.env.Value(r.ctx, l.v, static, inline); err == nil {
 				v = x
 			}
 		}
@@ -634,7 +634,7 @@ func (pr *playRun) roleTaskRan(role *roleRun, host string) {
 func (pr *playRun) live() []*hostState {
 	var out []*hostState
 	for _, h := range pr.batch {
-		if c := pr.cursors[h.name]; c != nil && !pr.gone[h.name] {
+		if c := pr.cursors[h.name]; c != nil && (!pr.gone[h.name] || c.forcing) {
 			out = append(out, h)
 		}
 	}

@@ -92,7 +92,7 @@ func (s *scope) Var(name string) (value.Value, bool, error) {
 		return nil, true, fmt.Errorf("Recursive loop detected in template: '%s' is nested too deeply", name)
 	}
 	s.busy[name] = true
-	v, err := s.r.env.Lazy(s.ctx, raw, s, jinja.Options{})
+	v, err := s.r.env.Lazy(s.ctx, raw, s, inline)
 	delete(s.busy, name)
 	if err != nil {
 		return nil, true, err
@@ -319,7 +319,7 @@ func (s *scope) Names() []string {
 // template resolves the templates in v; what comes out stands on its own: it
 // holds no lazy parts, nothing undefined and nothing omitted.
 func (s *scope) template(v value.Value) (value.Value, error) {
-	out, err := s.r.env.Value(s.ctx, v, s, jinja.Options{})
+	out, err := s.r.env.Value(s.ctx, v, s, inline)
 	if err != nil {
 		return nil, err
 	}
@@ -472,7 +472,7 @@ func (s *scope) test(c *cond) (bool, error) {
 	case c.expr != nil:
 		v, err = c.expr2(s).Eval(s.ctx, s)
 	case c.src != "":
-		if v, err = s.r.env.Value(s.ctx, c.src, s, jinja.Options{}); err == nil {
+		if v, err = s.r.env.Value(s.ctx, c.src, s, inline); err == nil {
 			if src, ok := value.StrOf(v); ok && src != c.src {
 				v, err = s.evalText(src)
 			}

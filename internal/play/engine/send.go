@@ -107,14 +107,7 @@ func (r *run) sendTree(s *scope, o *outcome, req *module.Request, kind, src stri
 		req.Source = one
 		return false, nil
 	}
-	base := ""
-	if !strings.HasSuffix(src, "/") {
-		base = path.Base(file)
-	}
-	var out []module.Source
-	if base != "" {
-		out = append(out, module.Source{Name: base, Dir: true, Mode: r.modeOf(file)})
-	}
+	out := []module.Source{}
 	var walk func(dir, rel string) error
 	walk = func(dir, rel string) error {
 		list, err := r.p.files.ReadDir(dir)
@@ -141,13 +134,10 @@ func (r *run) sendTree(s *scope, o *outcome, req *module.Request, kind, src stri
 		}
 		return nil
 	}
-	if err := walk(file, base); err != nil {
+	if err := walk(file, ""); err != nil {
 		return false, err
 	}
 	req.Sources = out
-	if req.Sources == nil {
-		req.Sources = []module.Source{}
-	}
 	return false, nil
 }
 
@@ -273,7 +263,7 @@ func (r *run) renderTemplate(s *scope, o *outcome, req *module.Request, args *va
 			return fmt.Errorf("cannot open the vaulted template %s: %w", file, err)
 		}
 	}
-	opts := jinja.Options{TrimBlocks: true, KeepTrailingNewline: true, NewlineSequence: "\n"}
+	opts := jinja.Options{TrimBlocks: true, NewlineSequence: "\n"}
 	opts.Place.File = file
 	for k, p := range map[string]*string{"variable_start_string": &opts.VariableStart, "variable_end_string": &opts.VariableEnd, "block_start_string": &opts.BlockStart,
 		"block_end_string": &opts.BlockEnd, "comment_start_string": &opts.CommentStart, "comment_end_string": &opts.CommentEnd} {
@@ -301,23 +291,7 @@ func (r *run) renderTemplate(s *scope, o *outcome, req *module.Request, args *va
 	ts.kept, ts.busy = nil, nil
 	ts.over = value.NewDict()
 	ts.over.Update(s.over)
-	now := r.o.Now()
-	hostname := r.o.Env["HOSTNAME"]
-	if hostname == "" {
-		hostname, _ = os.Hostname()
-	}
-	managed := "Ansible managed"
-	if v, ok, err := s.Var("ansible_managed"); ok && err == nil {
-		managed = value.Str(v)
-	}
-	mtime := now
-	if st, err := r.p.files.Stat(file); err == nil {
-		mtime = st.ModTime()
-	}
-	for k, v := range map[string]value.Value{"template_host": hostname, "template_path": src, "template_mtime": value.Time{T: mtime}, "template_uid": "root",
-		"template_run_date": value.Time{T: now}, "template_fullpath": file, "template_destpath": str("dest", ""), "ansible_managed": managed} {
-		ts.over.Set(k, v)
-	}
+	r.templateVars(&ts, src, file, str("dest", ""))
 	ts.ctx = withScope(s.ctx, &ts)
 	out, err := r.render(&ts, file, body, opts)
 	if err != nil {
@@ -339,7 +313,50 @@ func (r *run) render(s *scope, file, body string, opts jinja.Options) (string, e
 	if err != nil {
 		return "", err
 	}
-	return t.Render(s.ctx, s)
+	out, err := t.Render(s.ctx, s)
+	if err != nil {
+		return "", err
+	}
+	// Newlines at the end are kept, but not those of included files.
+	nl := opts.NewlineSequence
+	for n := trailing(body, "\n") - trailing(out, nl); n > 0; n-- {
+		out += nl
+	}
+	return out, nil
+}
+
+func trailing(s, nl string) int {
+	n := 0
+	for strings.HasSuffix(s, nl) {
+		s = s[:len(s)-len(nl)]
+		n++
+	}
+	return n
+}
+
+// templateVars sets the variables that only template files have.
+func (r *run) templateVars(ts *scope, src, file, dest string) {
+	now := r.o.Now()
+	hostname := r.o.Env["HOSTNAME"]
+	if hostname == "" {
+		hostname, _ = os.Hostname()
+	}
+	var managed value.Value = "Ansible managed"
+	if v, ok, err := ts.Var("ansible_managed"); ok && err == nil {
+		managed = v
+	}
+	mtime := now
+	if st, err := r.p.files.Stat(file); err == nil {
+		mtime = st.ModTime()
+	}
+	for k, v := range map[string]value.Value{"template_host": hostname, "template_path": file, "template_mtime": value.Time{T: mtime}, "template_uid": "root",
+		"template_run_date": value.Time{T: now}, "template_fullpath": file, "ansible_managed": managed} {
+		ts.over.Set(k, v)
+	}
+	if dest != "" {
+		ts.over.Set("template_destpath", dest)
+	}
+	ts.kept = nil
 }
 
 // templateHeader takes a first line "#jinja2: lstrip_blocks: True" as options.

@@ -19,6 +19,10 @@ import (
 	"drover/internal/play/value"
 )
 
+// inline are the options of templates in playbooks and variables: as they are
+// written, newlines at the end included.
+var inline = jinja.Options{KeepTrailingNewline: true}
+
 func withScope(ctx context.Context, s *scope) context.Context {
 	return context.WithValue(ctx, scopeKey{}, s)
 }
@@ -87,7 +91,7 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 	if s == nil {
 		return nil, fmt.Errorf("the template lookup needs a task")
 	}
-	opts := jinja.Options{TrimBlocks: true, KeepTrailingNewline: true, NewlineSequence: "\n"}
+	opts := jinja.Options{TrimBlocks: true, NewlineSequence: "\n"}
 	ts := *s
 	ts.kept, ts.busy = nil, nil
 	ts.over = value.NewDict()
@@ -132,6 +136,7 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 		o := opts
 		o.Place.File = file
 		body, _ := templateHeader(string(src), &o)
+		r.templateVars(&ts, name, file, "")
 		text, err := r.render(&ts, file, body, o)
 		if err != nil {
 			return nil, err

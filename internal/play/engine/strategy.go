@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"drover/internal/play/source"
 	"slices"
 	"sync"
 )
@@ -11,10 +10,7 @@ func (r *run) linear(pr *playRun) {
 	for r.ctx.Err() == nil && !pr.end {
 		task, hosts := r.furthestBehind(pr)
 		if task == nil {
-			if !r.lateHandlers(pr) {
-				return
-			}
-			continue
+			return
 		}
 		if task.action == "meta" && task.loop == nil {
 			r.meta(pr, task, hosts)
@@ -42,7 +38,7 @@ func (r *run) furthestBehind(pr *playRun) (*Task, []*hostState) {
 	var hosts []*hostState
 	for _, h := range pr.live() {
 		c := pr.cursors[h.name]
-		t := c.next(pr, h.name)
+		t := r.nextTask(pr, h)
 		if t == nil {
 			continue
 		}
@@ -57,6 +53,23 @@ func (r *run) furthestBehind(pr *playRun) (*Task, []*hostState) {
 	return task, hosts
 }
 
+// nextTask is a host's next task. A host whose failure was only held up by an
+// always section leaves the play here.
+func (r *run) nextTask(pr *playRun, h *hostState) *Task {
+	c := pr.cursors[h.name]
+	at := 0
+	if len(c.frames) > 0 {
+		at = c.frames[0].idx
+	}
+	t := c.next(pr, h.name)
+	if t == nil && c.failed && !pr.gone[h.name] {
+		pr.lose(h)
+		r.force(pr, c, at)
+		t = c.next(pr, h.name)
+	}
+	return t
+}
+
 // prepareTask leaves tasks out that tags, --start-at-task or --step exclude,
 // and tells whether the task runs for one host only.
 func (r *run) prepareTask(pr *playRun, t *Task, hosts []*hostState) (skip, once bool) {
@@ -68,7 +81,7 @@ func (r *run) prepareTask(pr *playRun, t *Task, hosts []*hostState) (skip, once 
 	}
 	s := r.newScope(r.ctx, pr, hosts[0], t)
 	once, _, _ = s.flag(&t.common, "run_once")
-	return false, once
+	return false, once || t.action == "add_host" || t.action == "pause"
 }
 
 // pass steps over a task.
@@ -183,8 +196,7 @@ func (r *run) free(pr *playRun) {
 				if busy[h.name] || working >= r.o.Forks {
 					continue
 				}
-				c := pr.cursors[h.name]
-				t := c.next(pr, h.name)
+				t := r.nextTask(pr, h)
 				if t == nil {
 					continue
 				}
@@ -212,10 +224,7 @@ func (r *run) free(pr *playRun) {
 			if progressed {
 				continue
 			}
-			if r.ctx.Err() != nil || pr.end || !r.lateHandlers(pr) {
-				return
-			}
-			continue
+			return
 		}
 		if progressed && working < r.o.Forks {
 			// Others may be ready: take what has come without waiting.
@@ -235,51 +244,4 @@ func (r *run) free(pr *playRun) {
 		r.report(pr, d.t, d.out)
 		r.digest(pr, d.t, []*hostState{d.h}, []*outcome{d.out}, false)
 	}
-}
-
-// lateHandlers starts the handlers of failed hosts when force_handlers says so.
-func (r *run) lateHandlers(pr *playRun) bool {
-	force := r.o.ForceHandler
-	if l := pr.play.kw["force_handlers"]; l != nil {
-		if b, ok := source.Bool(l.v); ok {
-			force = b
-		}
-	}
-	if !force {
-		return false
-	}
-	again := false
-	for _, h := range pr.batch {
-		c := pr.cursors[h.name]
-		if c == nil || !c.failed || r.recap.Hosts[h.name].Unreachable > 0 || c.failedTask == forced {
-			continue
-		}
-		if !pr.anyNotified(h.name) {
-			continue
-		}
-		c.failed, c.failedTask = false, forced
-		c.frames = []*frame{{handlers: true}}
-		delete(pr.gone, h.name)
-		pr.lateHosts = append(pr.lateHosts, h.name)
-		again = true
-	}
-	if !again {
-		// Those whose handlers were forced have failed all the same.
-		for _, n := range pr.lateHosts {
-			pr.gone[n] = true
-		}
-	}
-	return again
-}
-
-// forced marks a cursor whose handlers were forced already.
-var forced = &Task{}
-
-func (pr *playRun) anyNotified(host string) bool {
-	for _, m := range pr.notified {
-		if m[host] {
-			return true
-		}
-	}
-	return false
 }

@@ -254,8 +254,8 @@ func (r *run) asyncStart(s *scope, o *outcome, conn Conn, req *module.Request) b
 			_ = r.unreachable(o, err)
 		default:
 			r.take(o, res)
-			o.res.Set("finished", int64(1))
-			o.res.Set("started", int64(1))
+			o.res.Set("finished", true)
+			o.res.Set("started", true)
 		}
 		return true
 	}
@@ -274,7 +274,7 @@ func (r *run) asyncStart(s *scope, o *outcome, conn Conn, req *module.Request) b
 		j.res, j.err = conn.Run(ctx, req)
 		close(j.done)
 	}()
-	o.res = value.DictOf("ansible_job_id", id, "changed", true, "finished", int64(0), "started", int64(1), "results_file", "/root/.ansible_async/"+id)
+	o.res = value.DictOf("ansible_job_id", id, "changed", true, "finished", false, "started", true, "results_file", "/root/.ansible_async/"+id)
 	return true
 }
 
@@ -288,8 +288,13 @@ func (r *run) asyncStatus(o *outcome, args *value.Dict) error {
 	if j == nil {
 		o.res = failure("could not find job")
 		o.res.Set("ansible_job_id", id)
-		o.res.Set("started", int64(1))
-		o.res.Set("finished", int64(1))
+		o.res.Set("started", true)
+		o.res.Set("finished", true)
+		o.res.Set("results_file", "/root/.ansible_async/"+id)
+		for _, k := range []string{"stdout", "stderr"} {
+			o.res.Set(k, "")
+			o.res.Set(k+"_lines", &value.List{})
+		}
 		return nil
 	}
 	if mode, _ := args.GetString("mode"); mode == "cleanup" {
@@ -299,7 +304,7 @@ func (r *run) asyncStatus(o *outcome, args *value.Dict) error {
 	select {
 	case <-j.done:
 	default:
-		o.res = value.DictOf("ansible_job_id", id, "changed", false, "finished", int64(0), "started", int64(1))
+		o.res = value.DictOf("ansible_job_id", id, "changed", false, "finished", false, "started", true)
 		return nil
 	}
 	if j.err != nil {
@@ -308,7 +313,7 @@ func (r *run) asyncStatus(o *outcome, args *value.Dict) error {
 		r.take(o, j.res)
 	}
 	o.res.Set("ansible_job_id", id)
-	o.res.Set("finished", int64(1))
-	o.res.Set("started", int64(1))
+	o.res.Set("finished", true)
+	o.res.Set("started", true)
 	return nil
 }

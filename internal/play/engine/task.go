@@ -67,11 +67,8 @@ func (r *run) execute(pr *playRun, h *hostState, t *Task) *outcome {
 	o := &outcome{h: h, t: t, start: r.o.Now(), place: t.at, module: t.action}
 	s := r.newScope(r.ctx, pr, h, t)
 	c := pr.cursors[h.name]
-	if c != nil && c.failedTask != nil && c.failedTask != forced {
+	if c != nil && c.failedTask != nil {
 		s.over = value.DictOf("ansible_failed_task", describeTask(c.failedTask), "ansible_failed_result", c.failedResult)
-	}
-	if r.o.Env != nil {
-		_ = r.o.Env
 	}
 	func() {
 		defer func() {
@@ -138,7 +135,7 @@ func (r *run) loop(s *scope, o *outcome) {
 			extended, _ = source.Bool(v)
 		}
 	}
-	changed, failed, allSkipped, unreachable := false, false, true, false
+	changed, allSkipped, unreachable := false, true, false
 	pending := s.set
 	for i, item := range items {
 		if err := r.ctx.Err(); err != nil {
@@ -190,7 +187,6 @@ func (r *run) loop(s *scope, o *outcome) {
 		o.changes = append(o.changes, io.changes...)
 		o.deleg, o.delegTo, o.factsTo = io.deleg, io.delegTo, io.factsTo
 		changed = changed || io.status == "changed"
-		failed = failed || io.status == "failed" && !itemIgnored(io)
 		unreachable = unreachable || io.status == "unreachable"
 		allSkipped = allSkipped && io.status == "skipped"
 		if io.status == "unreachable" {
@@ -226,11 +222,8 @@ func (r *run) loop(s *scope, o *outcome) {
 		o.status = "ok"
 		o.res.Set("msg", "All items completed")
 	}
-	_ = failed
-	o.verbose = len(o.items) > 0 && o.items[0].verbose
+	o.verbose = o.items[0].verbose
 }
-
-func itemIgnored(*outcome) bool { return false }
 
 func extendedLoop(items []value.Value, i int) *value.Dict {
 	n := len(items)
@@ -326,6 +319,7 @@ func (r *run) once(s *scope, o *outcome) {
 		if attempt > retries {
 			o.status = "failed"
 			o.res.Set("failed", true)
+			o.res.Set("attempts", int64(retries))
 			return
 		}
 		r.retry(s, o, retries-attempt+1)
@@ -433,11 +427,6 @@ func (r *run) verdict(s *scope, o *outcome) {
 		bad = c == nil
 		res.Set("failed_when_result", bad)
 		res.Set("failed", bad)
-		if bad {
-			if m, ok := res.GetString("msg"); !ok || m == "" || m == nil {
-				res.Set("msg", "The failed_when condition was met.")
-			}
-		}
 	}
 }
 
