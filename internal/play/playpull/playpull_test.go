@@ -2,14 +2,18 @@ package playpull_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"drover/api"
@@ -55,30 +59,72 @@ type world struct {
 	slice  *engine.Slice
 }
 
-func newWorld(t *testing.T, files map[string]string) *world {
+func newWorld(files map[string]string) (*world, error) {
 	b := tree.NewBuilder(tree.Limits{})
 	for name, text := range files {
 		if err := b.Add(tree.File{Path: name, Data: []byte(text)}); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
 	tr, err := b.Tree()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var packed bytes.Buffer
 	if err := tr.Pack(&packed); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	inv, err := engine.LoadInventory(engine.InventoryOptions{Files: engine.Bundle(tr), Sources: []string{"inventory.yml"}})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	slice, err := inv.Slice("web-1")
+	return &world{bundle: packed.Bytes(), slice: slice}, err
+}
+
+func mustWorld(t *testing.T) *world {
+	t.Helper()
+	w, err := newWorld(files())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{bundle: packed.Bytes(), slice: slice}
+	return w
+}
+
+// TestMain makes this program one that applies a play and is killed in it.
+func TestMain(m *testing.M) {
+	if root := os.Getenv("DROVER_TEST_KILL_ROOT"); root != "" {
+		if err := applyAndDie(root, os.Getenv("DROVER_TEST_KILL_AT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func applyAndDie(root, at string) error {
+	moment, err := strconv.Atoi(at)
+	if err != nil {
+		return err
+	}
+	w, err := newWorld(files())
+	if err != nil {
+		return err
+	}
+	n := 0
+	e := w.executor(&module.Host{Root: root, Crash: func(string) {
+		if n++; n > moment {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}})
+	body, err := json.Marshal(playpull.Section{Playbook: "plain.yml", Bundle: "b", Slice: w.slice})
+	if err != nil {
+		return err
+	}
+	_, err = e.CheckApply(context.Background(), agenttest.Section(playpull.Room, body), true)
+	return err
 }
 
 func (w *world) section(t *testing.T, playbook string) api.Section {
@@ -159,23 +205,18 @@ func files() map[string]string {
 }
 
 func TestConformance(t *testing.T) {
-	w := newWorld(t, files())
+	w := mustWorld(t)
 	crash := func(t *testing.T, i int) (agent.Executor, func() string, bool) {
 		root := newRoot(t)
-		n := 0
-		killed := false
-		type end struct{}
-		e := w.executor(&module.Host{Root: root, Crash: func(string) {
-			if n++; n == i+1 {
-				killed = true
-				panic(end{})
-			}
-		}})
-		func() {
-			defer func() { _ = recover() }()
-			_, _ = e.CheckApply(t.Context(), w.section(t, "plain.yml"), true) // it is killed
-		}()
-		return w.executor(&module.Host{Root: root}), func() string { return snapshot(t, root) }, killed && i < 40
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), "DROVER_TEST_KILL_ROOT="+root, "DROVER_TEST_KILL_AT="+strconv.Itoa(i))
+		out, err := cmd.CombinedOutput()
+		status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		killed := ok && status.Signal() == syscall.SIGKILL
+		if err != nil && !killed {
+			t.Fatalf("the apply failed: %v %s", err, out)
+		}
+		return w.executor(&module.Host{Root: root}), func() string { return snapshot(t, root) }, killed
 	}
 	agenttest.Conformance(t,
 		agenttest.Case{Name: "a play", Host: w.host, Section: w.section(t, "site.yml")},
@@ -188,7 +229,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestResult(t *testing.T) {
-	w := newWorld(t, files())
+	w := mustWorld(t)
 	e, snap := w.host(t)
 	res, err := e.CheckApply(t.Context(), w.section(t, "site.yml"), true)
 	if err != nil || res.Failed {
@@ -217,7 +258,7 @@ func TestResult(t *testing.T) {
 }
 
 func TestPlanHasDiffs(t *testing.T) {
-	w := newWorld(t, files())
+	w := mustWorld(t)
 	e, _ := w.host(t)
 	res, err := e.CheckApply(t.Context(), w.section(t, "site.yml"), false)
 	if err != nil {
