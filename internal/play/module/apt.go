@@ -104,8 +104,8 @@ func (a *aptTask) said() {
 
 // cacheTime is when the package lists were last fetched.
 func (a *aptTask) cacheTime() int64 {
-	newest := a.Host.mtimeOf("/var/lib/apt/periodic/update-success-stamp")
-	if t := a.Host.mtimeOf("/var/lib/apt/lists"); newest.IsZero() || t.After(newest) {
+	newest := mtimeOf(a.Host, "/var/lib/apt/periodic/update-success-stamp")
+	if t := mtimeOf(a.Host, "/var/lib/apt/lists"); newest.IsZero() || t.After(newest) {
 		newest = t
 	}
 	if newest.IsZero() {
@@ -124,7 +124,11 @@ func (a *aptTask) updateCache(ctx context.Context) bool {
 		return true
 	}
 	tries, delay := a.Int("update_cache_retries"), time.Second
-	deadline := time.Now().Add(time.Duration(a.Int("lock_timeout")) * time.Second)
+	patience := 60 * time.Second
+	if a.Raw("lock_timeout") != nil {
+		patience = time.Duration(a.Int("lock_timeout")) * time.Second
+	}
+	deadline := time.Now().Add(patience)
 	var last string
 	for try := int64(0); ; try++ {
 		out, err := a.tool(ctx, Cmd{Argv: []string{"apt-get", "-q", "update", "-o", "APT::Update::Error-Mode=any"}, Env: aptEnv})
@@ -165,7 +169,7 @@ func (a *aptTask) stamp() {
 
 // named brings the packages of `name` to the wanted state.
 func (a *aptTask) named(ctx context.Context, names []string) bool {
-	db, err := a.Host.packages()
+	db, err := packagesOn(a.Host)
 	if err != nil {
 		a.r.Fail("cannot read the list of packages: %v", err)
 		return false
@@ -273,7 +277,7 @@ func (a *aptTask) clean(ctx context.Context) bool {
 	const dir = "/var/cache/apt/archives"
 	found := false
 	for _, d := range []string{dir, dir + "/partial"} {
-		found = found || a.Host.hasSuffixed(d, ".deb")
+		found = found || hasSuffixed(a.Host, d, ".deb")
 	}
 	if !found {
 		return true
@@ -334,7 +338,7 @@ func (a *aptTask) deb(ctx context.Context, file string) bool {
 		a.r.Fail("Unable to install package: %s has no name", file)
 		return false
 	}
-	db, err := a.Host.packages()
+	db, err := packagesOn(a.Host)
 	if err != nil {
 		a.r.Fail("cannot read the list of packages: %v", err)
 		return false

@@ -70,7 +70,7 @@ func (a *aptTask) aptGet(ctx context.Context, verb string, names []string, extra
 	if a.Check {
 		argv = append([]string{argv[0], "--simulate"}, argv[1:]...)
 	}
-	before, err := a.Host.packages()
+	before, err := packagesOn(a.Host)
 	if err != nil {
 		a.r.Fail("cannot read the list of packages: %v", err)
 		return false
@@ -102,7 +102,7 @@ func (a *aptTask) aptGet(ctx context.Context, verb string, names []string, extra
 			a.r.Changed = true
 		}
 	} else {
-		after, err := a.Host.packages()
+		after, err := packagesOn(a.Host)
 		if err != nil {
 			a.r.Fail("cannot read the list of packages: %v", err)
 			return false
@@ -232,24 +232,24 @@ func (a *aptTask) policy() (undo func() error, err error) {
 	if !a.Has("policy_rc_d") || a.Check {
 		return undo, nil
 	}
-	if err := a.Host.unpolicy(); err != nil { // a killed run's
+	if err := unpolicy(a.Host); err != nil { // a killed run's
 		return undo, err
 	}
 	file, kept := a.Host.Path(policyFile), a.Host.Path(policyKept)
 	if err := os.Rename(file, kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return undo, err
 	}
-	a.Host.step("policy kept")
+	a.Host.Step("policy kept")
 	text := fmt.Sprintf("#!/bin/sh\n%s\n[ -d /proc/%d ] && exit %d\n[ -x %s ] && exec %s \"$@\"\nexit 0\n",
 		policyMark, os.Getpid(), a.Int("policy_rc_d"), policyKept, policyKept)
-	if err := a.Host.writeOwned(policyFile, []byte(text), "0755", &account{Account: Account{UID: os.Geteuid(), GID: os.Getegid()}}); err != nil {
-		return undo, errors.Join(err, a.Host.unpolicy())
+	if err := writeOwned(a.Host, policyFile, []byte(text), "0755", &account{Account: Account{UID: os.Geteuid(), GID: os.Getegid()}}); err != nil {
+		return undo, errors.Join(err, unpolicy(a.Host))
 	}
-	return a.Host.unpolicy, nil
+	return func() error { return unpolicy(a.Host) }, nil
 }
 
 // unpolicy takes our policy-rc.d away and puts back what was there.
-func (h *Host) unpolicy() error {
+func unpolicy(h *Host) error {
 	if b, err := h.ReadFile(policyFile); err == nil && strings.Contains(string(b), policyMark) {
 		if err := os.Remove(h.Path(policyFile)); err != nil {
 			return err
@@ -276,7 +276,7 @@ func sortedVersions(maps ...map[string]string) []string {
 	return out
 }
 
-func (h *Host) hasSuffixed(dir, suffix string) bool {
+func hasSuffixed(h *Host, dir, suffix string) bool {
 	entries, err := os.ReadDir(h.Path(dir))
 	if err != nil {
 		return false

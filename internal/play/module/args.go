@@ -1,44 +1,33 @@
 package module
 
 import (
-	"cmp"
-	"fmt"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 
 	"drover/api"
+	"drover/internal/play/param"
 )
 
-// Type is the type of a parameter, by Ansible's names.
-type Type string
+// The parameter table's words, so that a module's file reads plainly.
+type (
+	Param      = param.Param
+	Type       = param.Type
+	RequiredIf = param.RequiredIf
+)
 
 // The types of parameters.
 const (
-	Str   Type = "str"
-	Bool  Type = "bool"
-	Int   Type = "int"
-	Float Type = "float"
-	List  Type = "list"
-	Dict  Type = "dict"
-	Path  Type = "path" // ~ and $VAR are expanded on the host
-	Raw   Type = "raw"  // as it comes
-	Bytes Type = "bytes"
+	Str   = param.Str
+	Bool  = param.Bool
+	Int   = param.Int
+	Float = param.Float
+	List  = param.List
+	Dict  = param.Dict
+	Path  = param.Path
+	Raw   = param.Raw
+	Bytes = param.Bytes
 )
-
-// Param is one parameter of a module.
-type Param struct {
-	Name     string
-	Aliases  []string
-	Type     Type // Str if empty
-	Elements Type // of a List's elements; Str if empty
-	Default  any
-	Choices  []string
-	Required bool
-	NoLog    bool    // its value is a secret
-	Options  []Param // of a Dict, or of a List's Dict elements
-}
 
 // fileParams are the parameters of every module with FileArgs.
 var fileParams = []Param{
@@ -53,226 +42,52 @@ func (m *Module) AllParams() []Param {
 		return m.Params
 	}
 	out := slices.Clone(m.Params)
+	own := param.Spec{Params: m.Params}
 	for _, p := range fileParams {
-		if m.Param(p.Name, false) == nil {
+		if own.Param(p.Name) == nil {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// Param finds a parameter by name or alias; common adds the file attributes.
-func (m *Module) Param(name string, common bool) *Param {
-	for i := range m.Params {
-		if p := &m.Params[i]; p.Name == name || slices.Contains(p.Aliases, name) {
-			return p
-		}
-	}
-	if common && m.FileArgs {
-		for i := range fileParams {
-			if p := &fileParams[i]; p.Name == name || slices.Contains(p.Aliases, name) {
-				return p
-			}
-		}
-	}
-	return nil
+// spec is the table with its rules.
+func (m *Module) spec() *param.Spec {
+	return &param.Spec{Name: m.Name, Params: m.AllParams(), FreeForm: m.FreeForm, FreeFormArgs: m.FreeFormArgs, AnyArgs: m.AnyArgs,
+		MutuallyExclusive: m.MutuallyExclusive, RequiredOneOf: m.RequiredOneOf, RequiredTogether: m.RequiredTogether,
+		RequiredIf: m.RequiredIf, RequiredBy: m.RequiredBy}
 }
 
-// rawParams is the argument that carries the free text of a task.
-const rawParams = "_raw_params"
-
-func isTemplate(v any) bool {
-	switch v := v.(type) {
-	case string:
-		return strings.Contains(v, "{{") || strings.Contains(v, "{%")
-	case []any:
-		return slices.ContainsFunc(v, isTemplate)
-	case map[string]any:
-		for _, x := range v {
-			if isTemplate(x) {
-				return true
-			}
-		}
+// Param finds a parameter by name or alias; common adds the file attributes.
+func (m *Module) Param(name string, common bool) *Param {
+	if !common {
+		return (&param.Spec{Params: m.Params}).Param(name)
 	}
-	return false
+	return m.spec().Param(name)
 }
 
 // CheckArgs tells what is wrong with a task's arguments: unknown and missing
 // parameters, wrong types and values. A value that still holds a template is
 // taken as right.
-func (m *Module) CheckArgs(args map[string]any) []*api.Error {
-	var errs []*api.Error
-	add := func(field, remedy, format string, a ...any) {
-		errs = append(errs, &api.Error{Code: api.CodeInvalid, Field: field, Message: fmt.Sprintf(format, a...), Remedy: remedy})
-	}
-	given := map[string]any{} // by canonical name
-	names := make([]string, 0, len(args))
-	for n := range args {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
-		v := args[n]
-		if n == rawParams {
-			if m.FreeForm != "" || m.AnyArgs {
-				if v != nil && v != "" {
-					given[cmp.Or(m.FreeForm, rawParams)] = v
-				}
-				continue
-			}
-			if s, ok := v.(string); ok && strings.TrimSpace(s) == "" {
-				continue
-			}
-			add("", fmt.Sprintf("give the parameters of %s as key: value", m.Name), "this task '%s' has extra params, which is only allowed in modules that take free text: %v", m.Name, v)
-			continue
-		}
-		if strings.HasPrefix(n, "_ansible_") {
-			continue
-		}
-		p := m.Param(n, true)
-		if p == nil {
-			if !m.AnyArgs {
-				remedy := ""
-				if g := nearest(n, m.paramNames()); g != "" {
-					remedy = fmt.Sprintf("did you mean %q?", g)
-				}
-				add(n, remedy, "Unsupported parameters for (%s) module: %s. Supported parameters include: %s.", m.Name, n, m.supported())
-			}
-			continue
-		}
-		if v == nil {
-			continue
-		}
-		given[p.Name] = v
-		if isTemplate(v) {
-			continue
-		}
-		if _, err := convert(p, v); err != nil {
-			e := *err
-			if e.Field == "" {
-				e.Field = n
-			}
-			errs = append(errs, &e)
-		}
-	}
-	var missing []string
-	for _, p := range m.Params {
-		if _, ok := given[p.Name]; p.Required && !ok {
-			missing = append(missing, p.Name)
-		}
-	}
-	if len(missing) > 0 {
-		add(missing[0], "", "missing required arguments: %s", strings.Join(missing, ", "))
-	}
-	m.checkRules(given, add)
-	return errs
-}
+func (m *Module) CheckArgs(args map[string]any) []*api.Error { return m.spec().Check(args) }
 
-func (m *Module) checkRules(given map[string]any, add func(field, remedy, format string, a ...any)) {
-	count := func(names []string) (n int, first string) {
-		for _, x := range names {
-			if _, ok := given[x]; ok {
-				if n++; first == "" {
-					first = x
-				}
-			}
-		}
-		return n, first
-	}
-	for _, g := range m.MutuallyExclusive {
-		if n, first := count(g); n > 1 {
-			add(first, "", "parameters are mutually exclusive: %s", strings.Join(g, "|"))
-		}
-	}
-	for _, g := range m.RequiredOneOf {
-		if n, _ := count(g); n == 0 {
-			add("", "", "one of the following is required: %s", strings.Join(g, ", "))
-		}
-	}
-	for _, g := range m.RequiredTogether {
-		if n, first := count(g); n > 0 && n < len(g) {
-			add(first, "", "parameters are required together: %s", strings.Join(g, ", "))
-		}
-	}
-	by := make([]string, 0, len(m.RequiredBy))
-	for k := range m.RequiredBy {
-		by = append(by, k)
-	}
-	sort.Strings(by)
-	for _, k := range by {
-		if _, ok := given[k]; !ok {
-			continue
-		}
-		for _, n := range m.RequiredBy[k] {
-			if _, ok := given[n]; !ok {
-				add(k, "", "missing parameter(s) required by '%s': %s", k, n)
-			}
-		}
-	}
-	for _, r := range m.RequiredIf {
-		v, ok := given[r.Param]
-		p := m.Param(r.Param, true)
-		if !ok && p != nil {
-			v = p.Default
-		}
-		if v == nil || isTemplate(v) || p == nil {
-			continue
-		}
-		cv, err := convert(p, v)
-		if err != nil || fmt.Sprint(cv) != fmt.Sprint(r.Equals) {
-			continue
-		}
-		var missing []string
-		for _, n := range r.Needs {
-			if _, ok := given[n]; !ok {
-				missing = append(missing, n)
-			}
-		}
-		word := "all"
-		if r.Any {
-			word = "any"
-			if len(missing) < len(r.Needs) {
-				continue
-			}
-		}
-		if len(missing) > 0 {
-			add(r.Param, "", "%s is %v but %s of the following are missing: %s", r.Param, r.Equals, word, strings.Join(missing, ", "))
-		}
-	}
-}
-
-func (m *Module) paramNames() []string {
-	var out []string
-	for _, p := range m.AllParams() {
-		out = append(append(out, p.Name), p.Aliases...)
-	}
-	return out
-}
-
-func (m *Module) supported() string {
-	var out []string
-	for _, p := range m.AllParams() {
-		s := p.Name
-		if len(p.Aliases) > 0 {
-			s += " (" + strings.Join(p.Aliases, ", ") + ")"
-		}
-		out = append(out, s)
-	}
-	sort.Strings(out)
-	return strings.Join(out, ", ")
-}
+// SplitFreeForm turns `module: text` into arguments: for a module that takes free
+// text the key=value words it knows and the rest as _raw_params, for any
+// other all key=value words, and what is none as _raw_params.
+func (m *Module) SplitFreeForm(text string) map[string]any { return m.spec().SplitFreeForm(text) }
 
 // bind fills the converted arguments and the defaults. CheckArgs passed before.
 func (c *Call) bind() *api.Error {
+	spec := c.module.spec()
 	c.args, c.given = map[string]any{}, map[string]bool{}
 	for n, v := range c.Args {
-		if n == rawParams && c.module.FreeForm != "" {
+		if n == param.RawParams && c.module.FreeForm != "" {
 			n = c.module.FreeForm
 			if s, ok := v.(string); ok && s == "" {
 				continue
 			}
 		}
-		p := c.module.Param(n, true)
+		p := spec.Param(n)
 		if p == nil {
 			if c.module.AnyArgs && v != nil {
 				c.args[n], c.given[n] = v, true
@@ -287,7 +102,7 @@ func (c *Call) bind() *api.Error {
 				continue
 			}
 		}
-		cv, err := convert(p, v)
+		cv, err := param.Convert(p, v)
 		if err != nil {
 			return err
 		}
@@ -301,9 +116,9 @@ func (c *Call) bind() *api.Error {
 		}
 		c.args[p.Name], c.given[p.Name] = cv, true
 	}
-	for _, p := range c.module.AllParams() {
+	for _, p := range spec.Params {
 		if !c.given[p.Name] && p.Default != nil {
-			cv, err := convert(&p, p.Default)
+			cv, err := param.Convert(&p, p.Default)
 			if err != nil {
 				return err
 			}
@@ -358,7 +173,7 @@ func (c *Call) Raw(name string) any { return c.args[name] }
 // Str is a string parameter; empty if it is neither given nor has a default.
 func (c *Call) Str(name string) string {
 	if v, ok := c.args[name]; ok {
-		return toString(v)
+		return param.ToText(v)
 	}
 	return ""
 }
@@ -386,7 +201,7 @@ func (c *Call) List(name string) []string {
 	l, _ := c.args[name].([]any)
 	out := make([]string, len(l))
 	for i, v := range l {
-		out[i] = toString(v)
+		out[i] = param.ToText(v)
 	}
 	return out
 }
@@ -405,45 +220,3 @@ func (c *Call) Dict(name string) map[string]any {
 
 // AllArgs are all converted arguments by their canonical names.
 func (c *Call) AllArgs() map[string]any { return c.args }
-
-// nearest is the candidate that name was probably meant to be, or "".
-func nearest(name string, candidates []string) string {
-	best, dist := "", max(2, len(name)/3)+1
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < dist {
-			best, dist = c, d
-		}
-	}
-	if dist >= len(name) {
-		return ""
-	}
-	return best
-}
-
-// distance counts the edits from a to b; a swap of neighbours is one.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	var d [65][65]int
-	for i := 0; i <= len(a); i++ {
-		for j := 0; j <= len(b); j++ {
-			switch {
-			case i == 0:
-				d[i][j] = j
-			case j == 0:
-				d[i][j] = i
-			default:
-				cost := 1
-				if a[i-1] == b[j-1] {
-					cost = 0
-				}
-				d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
-				if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-					d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-				}
-			}
-		}
-	}
-	return d[len(a)][len(b)]
-}

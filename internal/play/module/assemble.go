@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"drover/internal/play/machine"
 )
 
 var assembleModule = &Module{
@@ -83,15 +85,15 @@ func runAssemble(ctx context.Context, c *Call) *Result {
 		}
 	}
 	b := joinPieces(pieces, c.Str("delimiter"))
-	sum := sumsOf(b)
+	sum := machine.SumsOf(b)
 	r := &Result{}
-	p := placement{name: src, size: int64(len(b)), sha256: sum.sha256, sha1: sum.sha1, dest: dest, attrs: c.fileAttrs()}
+	p := placement{name: src, size: int64(len(b)), sha256: sum.SHA256, sha1: sum.SHA1, dest: dest, attrs: c.fileAttrs()}
 	p.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 	c.place(ctx, r, p)
 	if r.Failed {
 		return r
 	}
-	r.Set("checksum", sum.sha1).Set("md5sum", sum.md5).Set("dest", dest).Set("src", src).Set("msg", "OK")
+	r.Set("checksum", sum.SHA1).Set("md5sum", sum.MD5).Set("dest", dest).Set("src", src).Set("msg", "OK")
 	return c.pathInfo(r, dest)
 }
 

@@ -7,7 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"drover/internal/play/machine"
+	"drover/internal/play/param"
 )
 
 var authorizedKeyModule = &Module{
@@ -40,11 +44,11 @@ func parseAuthKey(line string) (k authKey, ok bool) {
 		return k, false
 	}
 	for i := 0; i < len(line); {
-		for i < len(line) && isSpace(line[i]) {
+		for i < len(line) && param.IsSpace(line[i]) {
 			i++
 		}
 		end := i
-		for quoted := false; end < len(line) && (quoted || !isSpace(line[end])); end++ {
+		for quoted := false; end < len(line) && (quoted || !param.IsSpace(line[end])); end++ {
 			switch {
 			case line[end] == '\\' && end+1 < len(line):
 				end++
@@ -53,7 +57,7 @@ func parseAuthKey(line string) (k authKey, ok bool) {
 			}
 		}
 		end = min(end, len(line))
-		if contains(sshKeyTypes, line[i:end]) {
+		if slices.Contains(sshKeyTypes, line[i:end]) {
 			k.options, k.kind = strings.TrimSpace(line[:i]), line[i:end]
 			rest := strings.TrimSpace(line[end:])
 			k.key, k.comment, _ = strings.Cut(rest, " ")
@@ -126,7 +130,7 @@ func runAuthorizedKey(ctx context.Context, c *Call) *Result {
 	if after == string(b) {
 		return r
 	}
-	before := h.record(file)
+	before := h.Record(file)
 	if c.Diff {
 		r.addDiff(file, string(b), after)
 	}
@@ -135,12 +139,12 @@ func runAuthorizedKey(ctx context.Context, c *Call) *Result {
 		action = "create"
 	}
 	if c.Check {
-		return r.Change("file", file, action, before, map[string]any{"size": len(after), "sha256": sumsOf([]byte(after)).sha256})
+		return r.Change("file", file, action, before, map[string]any{"size": len(after), "sha256": machine.SumsOf([]byte(after)).SHA256})
 	}
 	if bad := c.writeKeys(file, account, []byte(after), before == nil); bad != nil {
 		return bad
 	}
-	return r.Change("file", file, action, before, h.record(file))
+	return r.Change("file", file, action, before, h.Record(file))
 }
 
 // editAuthKeys adds or removes keys in a file's text and leaves everything else
@@ -191,14 +195,14 @@ func editAuthKeys(text string, wanted []authKey, present, exclusive bool) string
 // writeKeys puts the file in place as its user's own, sshd's conditions kept.
 func (c *Call) writeKeys(file string, account Account, b []byte, fresh bool) *Result {
 	h := c.Host
-	own := &attrs{haveIDs: true, uid: account.UID, gid: account.GID, mode: int64(0o600)}
+	own := &machine.Attrs{HaveIDs: true, UID: account.UID, GID: account.GID, Mode: int64(0o600)}
 	dir := filepath.Dir(file)
 	if c.Bool("manage_dir") {
 		if err := os.MkdirAll(h.Path(dir), 0o700); err != nil {
 			return Fail("Failed to create directory %s : %s", dir, reason(err))
 		}
-		a := &attrs{haveIDs: true, uid: account.UID, gid: account.GID, mode: int64(0o700)}
-		if _, err := h.apply(dir, a, true, false, nil); err != nil {
+		a := &machine.Attrs{HaveIDs: true, UID: account.UID, GID: account.GID, Mode: int64(0o700)}
+		if _, err := h.Apply(dir, a, true, false, nil); err != nil {
 			return Fail("%v", err)
 		}
 	} else if fi, err := h.Stat(dir); err != nil || !fi.IsDir() {
@@ -207,15 +211,15 @@ func (c *Call) writeKeys(file string, account Account, b []byte, fresh bool) *Re
 	if !fresh && !c.Bool("manage_dir") {
 		own = nil
 	}
-	s, err := h.stage(file, true)
+	s, err := h.Stage(file, true)
 	if err != nil {
 		return Fail("Failed to write to file %s: %s", file, reason(err))
 	}
-	defer s.abort()
+	defer s.Abort()
 	if _, err := s.Write(b); err != nil {
 		return Fail("Failed to write to file %s: %s", file, reason(err))
 	}
-	if err := s.commit(own, false); err != nil {
+	if err := s.Commit(own, false); err != nil {
 		return Fail("Failed to write to file %s: %v", file, err)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"drover/internal/play/param"
 )
 
 var commandParams = []Param{
@@ -24,18 +26,18 @@ var commandParams = []Param{
 var commandFreeForm = []string{"creates", "removes", "chdir", "executable", "stdin", "stdin_add_newline", "strip_empty_ends", "expand_argument_vars", "argv", "warn"}
 
 var commandModule = &Module{
-	Name: "command", Params: commandParams, FreeForm: rawParams, FreeFormArgs: commandFreeForm,
+	Name: "command", Params: commandParams, FreeForm: param.RawParams, FreeFormArgs: commandFreeForm,
 	Run: func(ctx context.Context, c *Call) *Result { return runCommand(ctx, c, c.Bool("_uses_shell")) },
 }
 
 var shellModule = &Module{
-	Name: "shell", Params: commandParams, FreeForm: rawParams, FreeFormArgs: commandFreeForm,
+	Name: "shell", Params: commandParams, FreeForm: param.RawParams, FreeFormArgs: commandFreeForm,
 	Run: func(ctx context.Context, c *Call) *Result { return runCommand(ctx, c, true) },
 }
 
 // commandLine is what to run: argv, and cmd as the result tells it.
 func commandLine(c *Call, shell bool) (argv []string, cmd any, bad string) {
-	text := c.Str(rawParams)
+	text := c.Str(param.RawParams)
 	if c.Has("cmd") {
 		if text != "" {
 			return nil, nil, "only command or argv can be given, not both"
@@ -59,7 +61,7 @@ func commandLine(c *Call, shell bool) (argv []string, cmd any, bad string) {
 		return []string{sh, "-c", text}, text, ""
 	}
 	if len(list) == 0 {
-		words, err := splitShell(text)
+		words, err := param.SplitWords(text)
 		if err != nil {
 			return nil, nil, "cannot split the command into words: " + err.Error()
 		}
@@ -176,7 +178,7 @@ func commandID(cmd any) string {
 	l, _ := cmd.([]any)
 	words := make([]string, len(l))
 	for i, w := range l {
-		words[i] = quoteShell(toString(w))
+		words[i] = param.Quote(param.ToText(w))
 	}
 	return strings.Join(words, " ")
 }
@@ -186,28 +188,6 @@ func underDir(dir, p string) string {
 		return p
 	}
 	return filepath.Join(dir, p)
-}
-
-// Glob are the paths that match a pattern, as a module would name them.
-func (h *Host) Glob(pattern string) []string {
-	full := h.Path(pattern)
-	if h.Root != "" {
-		full = filepath.Join(h.Root, filepath.Join("/", pattern))
-	}
-	if !strings.ContainsAny(pattern, "*?[") {
-		if h.Exists(pattern) {
-			return []string{pattern}
-		}
-		return nil
-	}
-	list, err := filepath.Glob(full)
-	if err != nil {
-		return nil
-	}
-	for i := range list {
-		list[i] = strings.TrimPrefix(list[i], h.Root)
-	}
-	return list
 }
 
 // reason is an error as Python tells it: "[Errno 2] No such file or directory".
@@ -252,10 +232,10 @@ func delta(d time.Duration) string {
 }
 
 var rawModule = &Module{
-	Name: "raw", FreeForm: rawParams, FreeFormArgs: []string{"executable"},
+	Name: "raw", FreeForm: param.RawParams, FreeFormArgs: []string{"executable"},
 	Params: []Param{{Name: "_raw_params"}, {Name: "executable"}},
 	Run: func(ctx context.Context, c *Call) *Result {
-		cmd := c.Str(rawParams)
+		cmd := c.Str(param.RawParams)
 		if cmd == "" {
 			return Fail("no command given").Set("rc", 256)
 		}
@@ -281,7 +261,7 @@ var rawModule = &Module{
 }
 
 var scriptModule = &Module{
-	Name: "script", FreeForm: rawParams, FreeFormArgs: []string{"creates", "removes", "chdir", "executable"},
+	Name: "script", FreeForm: param.RawParams, FreeFormArgs: []string{"creates", "removes", "chdir", "executable"},
 	Params: []Param{{Name: "_raw_params"}, {Name: "cmd"}, {Name: "chdir", Type: Path}, {Name: "creates"}, {Name: "removes"},
 		{Name: "executable"}, {Name: "decrypt", Type: Bool, Default: true}},
 	Run: runScript,
@@ -290,7 +270,7 @@ var scriptModule = &Module{
 // runScript runs a script that came with the request: the first word of the
 // line is its name where the play is run, the others are its arguments.
 func runScript(ctx context.Context, c *Call) *Result {
-	line := c.Str(rawParams)
+	line := c.Str(param.RawParams)
 	if c.Has("cmd") {
 		line = c.Str("cmd")
 	}
@@ -324,7 +304,7 @@ func runScript(ctx context.Context, c *Call) *Result {
 	if c.Source == nil {
 		return Fail("cannot run the script %s: its content did not come with the task", line)
 	}
-	tmp, err := c.Host.tempDir()
+	tmp, err := c.Host.TempDir()
 	if err != nil {
 		return Fail("cannot run the script: %v", err)
 	}
@@ -333,8 +313,8 @@ func runScript(ctx context.Context, c *Call) *Result {
 	if err := c.saveSource(ctx, c.Source, file, 0o700); err != nil {
 		return Fail("%v", err)
 	}
-	args := line[wordEnd(line, 0):]
-	cmd := quoteShell(file) + args
+	args := line[param.WordEnd(line, 0):]
+	cmd := param.Quote(file) + args
 	if x := c.Str("executable"); x != "" {
 		cmd = x + " " + cmd
 	}
@@ -367,22 +347,4 @@ func (c *Call) saveSource(ctx context.Context, s *Source, file string, mode fs.F
 		return fmt.Errorf("cannot write %s: %w", file, err)
 	}
 	return nil
-}
-
-// tempDir makes a private folder for a run's own files, on a real path where
-// programs may be executed.
-func (h *Host) tempDir() (string, error) {
-	base := "/var/lib/drover/tmp"
-	if os.Geteuid() != 0 {
-		home, ok := h.Getenv("HOME")
-		if !ok {
-			return os.MkdirTemp("", "drover-")
-		}
-		base = filepath.Join(home, ".cache/drover/tmp")
-	}
-	base = h.Path(base)
-	if err := os.MkdirAll(base, 0o700); err != nil {
-		return os.MkdirTemp("", "drover-")
-	}
-	return os.MkdirTemp(base, "run-")
 }

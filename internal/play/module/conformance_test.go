@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"drover/api"
+	"drover/internal/play/machine"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -415,7 +416,7 @@ func snapshot(ts *testscript.TestScript, root string) map[string]string {
 		if err != nil {
 			return err
 		}
-		st := sysStat(fi)
+		st := machine.RawStat(fi)
 		e := fmt.Sprintf("%o %d:%d\n", st.Mode, st.Uid, st.Gid)
 		switch {
 		case fi.Mode()&fs.ModeSymlink != 0:
@@ -460,8 +461,8 @@ func cmdTree(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		ts.Check(err)
-		st := sysStat(fi)
-		line := fmt.Sprintf("%s %s %s", p, h.fileState(p), modeString(st.Mode))
+		st := machine.RawStat(fi)
+		line := fmt.Sprintf("%s %s %s", p, h.State(p), machine.ModeString(st.Mode))
 		if fi.Mode()&fs.ModeSymlink != 0 {
 			t, _ := os.Readlink(h.Path(p))
 			line = fmt.Sprintf("%s -> %s", p, t)

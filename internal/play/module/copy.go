@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"drover/api"
+	"drover/internal/play/machine"
+	"drover/internal/play/param"
 )
 
 // copyModule puts a file or a tree from where the play is run (Source,
@@ -56,19 +58,19 @@ type placement struct {
 	sha256 string
 	sha1   string // if it is known
 	dest   string
-	attrs  *attrs
+	attrs  *machine.Attrs
 }
 
 // sourcePlacement is the placement of what came with the request.
 func (c *Call) sourcePlacement(ctx context.Context, s *Source, dest string) placement {
 	p := placement{name: s.Name, size: s.Size, sha256: s.SHA256, sha1: s.SHA1, dest: dest, attrs: c.fileAttrs()}
 	if s.Inline || s.Content != nil || s.Size == 0 {
-		sum := sumsOf(s.Content)
-		p.size, p.sha256, p.sha1 = int64(len(s.Content)), sum.sha256, sum.sha1
+		sum := machine.SumsOf(s.Content)
+		p.size, p.sha256, p.sha1 = int64(len(s.Content)), sum.SHA256, sum.SHA1
 	}
 	p.open = func() (io.ReadCloser, error) { return c.openSource(ctx, s) }
 	if c.Raw("mode") == "preserve" {
-		p.attrs.mode = int64(s.Mode & 0o7777)
+		p.attrs.Mode = int64(s.Mode & 0o7777)
 	}
 	return p
 }
@@ -145,7 +147,7 @@ func contentBytes(v any) []byte {
 		pyJSON(&b, v)
 		return []byte(b.String())
 	}
-	return []byte(toString(v))
+	return []byte(param.ToText(v))
 }
 
 // pyJSON writes JSON with Python's spaces after , and :.
@@ -210,14 +212,14 @@ func (c *Call) intoDir(r *Result, dest, src string) (string, *Result) {
 }
 
 // dirAttrs are the attributes of the folders that copy makes.
-func (c *Call) dirAttrs() *attrs {
+func (c *Call) dirAttrs() *machine.Attrs {
 	a := c.fileAttrs()
-	a.mode = c.Raw("directory_mode")
+	a.Mode = c.Raw("directory_mode")
 	return a
 }
 
 // ensureDir makes a folder and its parents where they are missing.
-func (c *Call) ensureDir(r *Result, dir string, a *attrs) *Result {
+func (c *Call) ensureDir(r *Result, dir string, a *machine.Attrs) *Result {
 	if dir == "" || dir == "/" {
 		return nil
 	}
@@ -226,7 +228,7 @@ func (c *Call) ensureDir(r *Result, dir string, a *attrs) *Result {
 	case err == nil && fi.IsDir():
 		return nil
 	case err == nil:
-		return Fail("cannot make the folder %s: %s is in its place", dir, c.Host.fileState(dir))
+		return Fail("cannot make the folder %s: %s is in its place", dir, c.Host.State(dir))
 	case !errors.Is(err, fs.ErrNotExist):
 		return Fail("cannot make the folder %s: %v", dir, err)
 	}
@@ -243,11 +245,11 @@ func (c *Call) ensureDir(r *Result, dir string, a *attrs) *Result {
 		return Fail("There was an issue creating %s as requested: %s", dir, reason(err))
 	}
 	if a != nil {
-		if _, err := c.Host.apply(dir, a, true, false, nil); err != nil {
+		if _, err := c.Host.Apply(dir, a, true, false, nil); err != nil {
 			return Fail("%v", err)
 		}
 	}
-	r.Change("directory", dir, "create", nil, c.Host.record(dir))
+	r.Change("directory", dir, "create", nil, c.Host.Record(dir))
 	return nil
 }
 
@@ -260,11 +262,11 @@ func (c *Call) sha1Of(ctx context.Context, s *Source) (string, error) {
 		return "", err
 	}
 	defer in.Close()
-	sum := newSummer()
+	sum := machine.NewSummer()
 	if _, err := io.Copy(sum, in); err != nil {
 		return "", err
 	}
-	return sum.sums().sha1, nil
+	return sum.Sums().SHA1, nil
 }
 
 // place puts one file in place and sets its attributes. A changed content
@@ -285,13 +287,13 @@ func (c *Call) place(ctx context.Context, r *Result, p placement) {
 		return
 	}
 	if exists && fi.Mode().IsRegular() && fi.Size() == p.size {
-		sum, err := h.sums(dest)
+		sum, err := h.Sums(dest)
 		if err != nil {
 			r.Fail("Destination %s is not readable: %v", dest, err)
 			return
 		}
-		if sum.sha256 == p.sha256 {
-			r.Set("checksum", sum.sha1)
+		if sum.SHA256 == p.sha256 {
+			r.Set("checksum", sum.SHA1)
 			c.placeAttrs(r, dest, p.attrs)
 			return
 		}
@@ -303,7 +305,7 @@ func (c *Call) place(ctx context.Context, r *Result, p placement) {
 		r.Fail("Destination directory %s does not exist", filepath.Dir(dest))
 		return
 	}
-	before := h.record(dest)
+	before := h.Record(dest)
 	if c.Diff {
 		r.Diff = append(r.Diff, c.contentDiff(p, dest, exists))
 	}
@@ -335,17 +337,17 @@ func (c *Call) place(ctx context.Context, r *Result, p placement) {
 		*r = *bad
 		return
 	}
-	r.Set("checksum", sum.sha1).Set("md5sum", sum.md5)
-	if _, err := h.apply(dest, p.attrs, true, false, nil); err != nil {
+	r.Set("checksum", sum.SHA1).Set("md5sum", sum.MD5)
+	if _, err := h.Apply(dest, p.attrs, true, false, nil); err != nil {
 		r.Fail("%v", attrMessage(r, err))
 	}
-	r.Change("file", dest, action, before, h.record(dest))
+	r.Change("file", dest, action, before, h.Record(dest))
 }
 
 // placeAttrs sets the attributes of a file whose content is right already.
-func (c *Call) placeAttrs(r *Result, dest string, a *attrs) {
-	d, before := newAttrChange(), c.Host.record(dest)
-	changed, err := c.Host.apply(dest, a, true, c.Check, d)
+func (c *Call) placeAttrs(r *Result, dest string, a *machine.Attrs) {
+	d, before := machine.NewAttrChange(), c.Host.Record(dest)
+	changed, err := c.Host.Apply(dest, a, true, c.Check, d)
 	if err != nil {
 		r.Fail("%v", attrMessage(r, err))
 		c.pathInfo(r.Set("path", dest), dest)
@@ -354,47 +356,47 @@ func (c *Call) placeAttrs(r *Result, dest string, a *attrs) {
 	if !changed {
 		return
 	}
-	after := c.Host.record(dest)
+	after := c.Host.Record(dest)
 	if c.Check {
-		after = d.after
+		after = d.After
 	}
 	r.Change("file", dest, "update", before, after)
 	if c.Diff {
-		d.add("path", dest, dest)
-		r.attrDiff(d.before, d.after)
+		d.Add("path", dest, dest)
+		r.attrDiff(d.Before, d.After)
 	}
 }
 
 // put writes the content beside dest, checks it, and renames it into place.
-func (c *Call) put(ctx context.Context, p placement, dest string) (fileSums, *Result) {
+func (c *Call) put(ctx context.Context, p placement, dest string) (machine.FileSums, *Result) {
 	in, err := p.open()
 	if err != nil {
-		return fileSums{}, Fail("%v", err)
+		return machine.FileSums{}, Fail("%v", err)
 	}
 	defer in.Close()
-	s, err := c.Host.stage(dest, false)
+	s, err := c.Host.Stage(dest, false)
 	if err != nil {
 		if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EROFS) {
-			return fileSums{}, Fail("Destination %s not writable: %s", filepath.Dir(dest), reason(err))
+			return machine.FileSums{}, Fail("Destination %s not writable: %s", filepath.Dir(dest), reason(err))
 		}
-		return fileSums{}, Fail("cannot write %s: %s", dest, reason(err))
+		return machine.FileSums{}, Fail("cannot write %s: %s", dest, reason(err))
 	}
-	defer s.abort()
-	sum := newSummer()
+	defer s.Abort()
+	sum := machine.NewSummer()
 	n, err := io.Copy(io.MultiWriter(s, sum), in)
 	if err != nil {
-		return fileSums{}, Fail("cannot write %s: %v", dest, err)
+		return machine.FileSums{}, Fail("cannot write %s: %v", dest, err)
 	}
-	sums := sum.sums()
-	if n != p.size || sums.sha256 != p.sha256 {
-		return fileSums{}, Fail("Copied file does not match the expected checksum. Transfer failed.")
+	sums := sum.Sums()
+	if n != p.size || sums.SHA256 != p.sha256 {
+		return machine.FileSums{}, Fail("Copied file does not match the expected checksum. Transfer failed.")
 	}
 	o := c.writeOptions()
-	if bad := c.validate(ctx, o, s.path()); bad != nil {
-		return fileSums{}, bad
+	if bad := c.validate(ctx, o, s.TempPath()); bad != nil {
+		return machine.FileSums{}, bad
 	}
-	if err := s.commit(p.attrs, o.unsafe); err != nil {
-		return fileSums{}, Fail("%v", err)
+	if err := s.Commit(p.attrs, o.unsafe); err != nil {
+		return machine.FileSums{}, Fail("%v", err)
 	}
 	return sums, nil
 }
@@ -489,13 +491,13 @@ func (c *Call) placeLink(r *Result, target, dest string) {
 	if cur, err := os.Readlink(real); err == nil && cur == target {
 		return
 	}
-	before := c.Host.record(dest)
+	before := c.Host.Record(dest)
 	action := "create"
 	if before != nil {
 		action = "update"
 	}
 	if !c.Check {
-		if err := c.Host.replaceLink(target, dest); err != nil {
+		if err := c.Host.ReplaceLink(target, dest); err != nil {
 			r.Fail("cannot make the link %s: %v", dest, err)
 			return
 		}
@@ -521,21 +523,21 @@ func copyRemote(ctx context.Context, c *Call, dest string) *Result {
 	if bad != nil {
 		return bad
 	}
-	sum, err := h.sums(src)
+	sum, err := h.Sums(src)
 	if err != nil {
 		return Fail("Source %s not readable: %v", src, err)
 	}
-	if want := c.Str("checksum"); want != "" && want != sum.sha1 {
-		return Fail("Copied file does not match the expected checksum. Transfer failed.").Set("checksum", sum.sha1).Set("expected_checksum", want)
+	if want := c.Str("checksum"); want != "" && want != sum.SHA1 {
+		return Fail("Copied file does not match the expected checksum. Transfer failed.").Set("checksum", sum.SHA1).Set("expected_checksum", want)
 	}
 	if !c.Bool("force") && h.Exists(dest) {
 		return c.pathInfo(r.say("file already exists").Set("dest", dest).Set("src", src), dest)
 	}
-	c.place(ctx, r, c.remotePlacement(src, dest, fi, sum.sha256))
+	c.place(ctx, r, c.remotePlacement(src, dest, fi, sum.SHA256))
 	if r.Failed {
 		return r
 	}
-	r.Set("checksum", sum.sha1).Set("md5sum", sum.md5).Set("dest", dest).Set("src", src)
+	r.Set("checksum", sum.SHA1).Set("md5sum", sum.MD5).Set("dest", dest).Set("src", src)
 	return c.pathInfo(r, dest)
 }
 
@@ -549,7 +551,7 @@ func (c *Call) remotePlacement(src, dest string, fi fs.FileInfo, sha256 string) 
 	p := placement{name: src, size: fi.Size(), sha256: sha256, dest: dest, attrs: c.fileAttrs()}
 	p.open = func() (io.ReadCloser, error) { return c.Host.Open(src) }
 	if c.Raw("mode") == "preserve" {
-		p.attrs.mode = int64(sysStat(fi).Mode & 0o7777)
+		p.attrs.Mode = int64(machine.RawStat(fi).Mode & 0o7777)
 	}
 	return p
 }
@@ -565,8 +567,8 @@ func copyRemoteTree(ctx context.Context, c *Call, r *Result, src, dest string) *
 	told, a := root, c.dirAttrs()
 	if !c.Host.Exists(dest) {
 		told = dest
-		if fi, err := c.Host.Stat(src); err == nil && a.mode == nil && strings.HasSuffix(src, "/") {
-			a.mode = int64(sysStat(fi).Mode & 0o7777)
+		if fi, err := c.Host.Stat(src); err == nil && a.Mode == nil && strings.HasSuffix(src, "/") {
+			a.Mode = int64(machine.RawStat(fi).Mode & 0o7777)
 		}
 	}
 	if bad := c.ensureDir(r, root, a); bad != nil {
@@ -618,8 +620,8 @@ func (c *Call) copyRemoteDir(ctx context.Context, r *Result, src, dest string) e
 		switch {
 		case fi.IsDir():
 			a := c.dirAttrs()
-			if a.mode == nil {
-				a.mode = int64(sysStat(fi).Mode & 0o7777)
+			if a.Mode == nil {
+				a.Mode = int64(machine.RawStat(fi).Mode & 0o7777)
 			}
 			if bad := c.ensureDir(r, to, a); bad != nil {
 				return errors.New(bad.Msg)
@@ -631,13 +633,13 @@ func (c *Call) copyRemoteDir(ctx context.Context, r *Result, src, dest string) e
 			if !c.Bool("force") && c.Host.Exists(to) {
 				continue
 			}
-			sum, err := c.Host.sums(from)
+			sum, err := c.Host.Sums(from)
 			if err != nil {
 				return err
 			}
-			p := c.remotePlacement(from, to, fi, sum.sha256)
+			p := c.remotePlacement(from, to, fi, sum.SHA256)
 			if c.Raw("mode") == nil && !c.Host.Exists(to) {
-				p.attrs.mode = int64(sysStat(fi).Mode & 0o7777)
+				p.attrs.Mode = int64(machine.RawStat(fi).Mode & 0o7777)
 			}
 			c.place(ctx, r, p)
 		}

@@ -367,7 +367,7 @@ func (t *cronTask) owner() string {
 	if t.user != "" {
 		return t.user
 	}
-	return t.Host.ownerName(os.Geteuid())
+	return t.Host.OwnerName(os.Geteuid())
 }
 
 // read gives the table and whether there is one. Root reads the file itself, so
@@ -410,7 +410,7 @@ func (t crontab) body() crontab {
 
 func (t *cronTask) list(ctx context.Context) (crontab, bool, error) {
 	argv := []string{"crontab", "-l"}
-	if t.user != "" && t.user != t.Host.ownerName(os.Geteuid()) {
+	if t.user != "" && t.user != t.Host.OwnerName(os.Geteuid()) {
 		argv = []string{"crontab", "-u", t.user, "-l"}
 	}
 	out, err := t.Host.Run(ctx, Cmd{Argv: argv})
@@ -450,7 +450,7 @@ func (t *cronTask) write(ctx context.Context, s string) error {
 		return t.Host.WriteFile(filepath.Join(dir, t.owner()), []byte(s))
 	}
 	argv := []string{"crontab", "-"}
-	if t.user != "" && t.user != t.Host.ownerName(os.Geteuid()) {
+	if t.user != "" && t.user != t.Host.OwnerName(os.Geteuid()) {
 		argv = []string{"crontab", "-u", t.user, "-"}
 	}
 	out, err := t.Host.Run(ctx, Cmd{Argv: argv, Stdin: []byte(s)})

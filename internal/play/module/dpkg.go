@@ -34,8 +34,8 @@ type dpkgDB struct {
 	provided map[string][]*debPackage // installed providers of a virtual name
 }
 
-// packages reads dpkg's status file; an unchanged one is not read again.
-func (h *Host) packages() (*dpkgDB, error) {
+// packagesOn reads dpkg's status file; an unchanged one is not read again.
+func packagesOn(h *Host) (*dpkgDB, error) {
 	st, err := h.Stat(dpkgStatus)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &dpkgDB{}, nil
@@ -43,8 +43,10 @@ func (h *Host) packages() (*dpkgDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if db := h.dpkg.Load(); db != nil && db.mtime.Equal(st.ModTime()) && db.size == st.Size() {
-		return db, nil
+	if v, ok := h.Memo.Load(dpkgStatus); ok {
+		if db, ok := v.(*dpkgDB); ok && db.mtime.Equal(st.ModTime()) && db.size == st.Size() {
+			return db, nil
+		}
 	}
 	raw, err := h.ReadFile(dpkgStatus)
 	if err != nil {
@@ -54,7 +56,7 @@ func (h *Host) packages() (*dpkgDB, error) {
 	// A file written twice within the clock's grain looks unchanged: what is
 	// so fresh is not kept.
 	if db.mtime, db.size = st.ModTime(), st.Size(); time.Since(db.mtime) > time.Second {
-		h.dpkg.Store(db)
+		h.Memo.Store(dpkgStatus, db)
 	}
 	return db, nil
 }
@@ -132,8 +134,8 @@ func parseDebPackage(para []byte) *debPackage {
 			}
 		}
 	}
-	if p.Name == "" {
-		return nil
+	if p.Name == "" || strings.ContainsAny(p.Name, ": \t") {
+		return nil // a colon parts name and architecture
 	}
 	return p
 }
@@ -252,7 +254,7 @@ func (p packageSpec) satisfied(version string) bool {
 func hasGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
 
 // mtimeOf is a file's time of change, zero if it is not there.
-func (h *Host) mtimeOf(p string) time.Time {
+func mtimeOf(h *Host, p string) time.Time {
 	st, err := os.Stat(h.Path(p))
 	if err != nil {
 		return time.Time{}

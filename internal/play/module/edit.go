@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"drover/internal/play/machine"
 )
 
 // edit is what the modules that change a part of a text file share: reading the
@@ -47,7 +49,7 @@ func (c *Call) openEdit(missing string, create bool) (*edit, *Result) {
 
 // finish writes the content if it changed, sets the attributes, and tells both.
 func (e *edit) finish(ctx context.Context, r *Result, after string) *Result {
-	h, record := e.Host, e.Host.record(e.path)
+	h, record := e.Host, e.Host.Record(e.path)
 	changed := after != e.before || !e.exists
 	if changed {
 		if e.Diff {
@@ -57,12 +59,12 @@ func (e *edit) finish(ctx context.Context, r *Result, after string) *Result {
 			return bad
 		}
 	}
-	d := newAttrChange()
+	d := machine.NewAttrChange()
 	attrs := e.fileAttrs()
 	attrChanged := false
 	if e.exists || !e.Check {
 		var err error
-		if attrChanged, err = h.apply(e.path, attrs, true, e.Check, d); err != nil {
+		if attrChanged, err = h.Apply(e.path, attrs, true, e.Check, d); err != nil {
 			return r.Fail("%v", attrMessage(r, err))
 		}
 	}
@@ -81,8 +83,8 @@ func (e *edit) finish(ctx context.Context, r *Result, after string) *Result {
 		}
 		r.Msg += attrsChanged
 		if e.Diff {
-			d.add("path", e.path, e.path)
-			r.attrDiff(d.before, d.after)
+			d.Add("path", e.path, e.path)
+			r.attrDiff(d.Before, d.After)
 			last := &r.Diff[len(r.Diff)-1]
 			last.BeforeHeader, last.AfterHeader = e.path+" (file attributes)", e.path+" (file attributes)"
 		}
@@ -94,32 +96,32 @@ func (e *edit) finish(ctx context.Context, r *Result, after string) *Result {
 	if !e.exists {
 		action = "create"
 	}
-	now := h.record(e.path)
+	now := h.Record(e.path)
 	if e.Check {
-		sum := sumsOf([]byte(after))
-		now = map[string]any{"sha256": sum.sha256, "size": len(after)}
+		sum := machine.SumsOf([]byte(after))
+		now = map[string]any{"sha256": sum.SHA256, "size": len(after)}
 	}
 	return r.Change("file", e.path, action, record, now)
 }
 
 // attrsDiffer reports attributes that were set together with the content.
-func (e *edit) attrsDiffer(record any, a *attrs, d *attrChange) bool {
+func (e *edit) attrsDiffer(record any, a *machine.Attrs, d *machine.AttrChange) bool {
 	was, _ := record.(map[string]any)
-	now, _ := e.Host.record(e.path).(map[string]any)
-	if was == nil || now == nil || e.Check || a.empty() {
+	now, _ := e.Host.Record(e.path).(map[string]any)
+	if was == nil || now == nil || e.Check || a.Empty() {
 		return false
 	}
 	for _, k := range []string{"mode", "owner", "group"} {
 		if was[k] != now[k] {
-			d.add(k, was[k], now[k])
+			d.Add(k, was[k], now[k])
 		}
 	}
-	return len(d.before) > 0
+	return len(d.Before) > 0
 }
 
 // fresh is what a new file would be without the task's attributes.
 func (e *edit) fresh() any {
-	return map[string]any{"mode": modeString(0o666 &^ umask()), "owner": e.Host.ownerName(os.Geteuid()), "group": e.Host.groupName(os.Getegid())}
+	return map[string]any{"mode": machine.ModeString(0o666 &^ machine.Umask()), "owner": e.Host.OwnerName(os.Geteuid()), "group": e.Host.GroupName(os.Getegid())}
 }
 
 func (e *edit) write(ctx context.Context, after string) *Result {

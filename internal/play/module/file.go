@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"drover/internal/play/machine"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -33,21 +35,21 @@ type fileTask struct {
 	r      *Result
 	path   string
 	follow bool
-	attrs  *attrs
-	diff   *attrChange
+	attrs  *machine.Attrs
+	diff   *machine.AttrChange
 	before any
 	bare   bool // the result tells nothing about the path
 }
 
 func runFile(_ context.Context, c *Call) *Result {
-	f := &fileTask{Call: c, r: &Result{}, path: c.Str("path"), follow: c.Bool("follow"), attrs: c.fileAttrs(), diff: newAttrChange()}
+	f := &fileTask{Call: c, r: &Result{}, path: c.Str("path"), follow: c.Bool("follow"), attrs: c.fileAttrs(), diff: machine.NewAttrChange()}
 	if len(f.path) > 1 {
 		f.path = strings.TrimRight(f.path, "/")
 	}
 	if f.path == "" {
 		f.path = "/"
 	}
-	prev := c.Host.fileState(f.path)
+	prev := c.Host.State(f.path)
 	state := c.Str("state")
 	switch {
 	case state != "":
@@ -64,7 +66,7 @@ func runFile(_ context.Context, c *Call) *Result {
 	if c.Has("src") && state != "link" && state != "hard" {
 		return f.fail("src option requires state to be 'link' or 'hard'").Set("path", f.path)
 	}
-	f.before = c.Host.record(f.path)
+	f.before = c.Host.Record(f.path)
 	switch state {
 	case "absent":
 		f.absent(prev)
@@ -104,7 +106,7 @@ func (f *fileTask) finish(state string) {
 	if !r.Changed {
 		return
 	}
-	action, after := "update", f.Host.record(f.path)
+	action, after := "update", f.Host.Record(f.path)
 	switch {
 	case state == "absent":
 		action, after = "delete", nil
@@ -112,7 +114,7 @@ func (f *fileTask) finish(state string) {
 		action = "create"
 	}
 	if f.Check && state != "absent" {
-		after = f.diff.after
+		after = f.diff.After
 	}
 	typ := "file"
 	switch state {
@@ -122,16 +124,16 @@ func (f *fileTask) finish(state string) {
 	if len(r.Changes) == 0 {
 		r.Change(typ, f.path, action, f.before, after)
 	}
-	f.diff.before["path"], f.diff.after["path"] = f.path, f.path
-	r.Set("diff", map[string]any{"before": f.diff.before, "after": f.diff.after})
+	f.diff.Before["path"], f.diff.After["path"] = f.path, f.path
+	r.Set("diff", map[string]any{"before": f.diff.Before, "after": f.diff.After})
 	if f.Diff {
-		r.attrDiff(f.diff.before, f.diff.after)
+		r.attrDiff(f.diff.Before, f.diff.After)
 	}
 }
 
 // setAttrs brings owner, group and mode of a path to what is asked for.
 func (f *fileTask) setAttrs(path string) {
-	changed, err := f.Host.apply(path, f.attrs, f.follow, f.Check, f.diff)
+	changed, err := f.Host.Apply(path, f.attrs, f.follow, f.Check, f.diff)
 	f.r.Changed = f.r.Changed || changed
 	if err != nil && !f.r.Failed {
 		f.refuse("%v", attrMessage(f.r, err))
@@ -148,9 +150,9 @@ func (f *fileTask) refuse(format string, args ...any) {
 
 // attrMessage splits a wrong mode into message and details, as Ansible does.
 func attrMessage(r *Result, err error) error {
-	if errors.As(err, new(modeError)) {
+	if errors.As(err, new(machine.ModeError)) {
 		r.Set("details", err.Error())
-		return errMode
+		return machine.ErrMode
 	}
 	return err
 }
@@ -160,9 +162,9 @@ func (f *fileTask) absent(prev string) {
 	if prev == "absent" {
 		return
 	}
-	f.diff.add("state", prev, "absent")
+	f.diff.Add("state", prev, "absent")
 	if prev == "directory" && f.Diff {
-		f.diff.before["path_content"] = f.contentOf(f.path)
+		f.diff.Before["path_content"] = f.contentOf(f.path)
 	}
 	f.r.Changed = true
 	if f.Check {
@@ -206,7 +208,7 @@ func (f *fileTask) contentOf(path string) map[string]any {
 func (f *fileTask) file(prev string) {
 	if prev == "link" && f.follow {
 		f.path = f.Host.Realpath(f.path)
-		prev = f.Host.fileState(f.path)
+		prev = f.Host.State(f.path)
 	}
 	f.r.Set("path", f.path)
 	switch prev {
@@ -223,7 +225,7 @@ func (f *fileTask) file(prev string) {
 func (f *fileTask) directory(prev string) {
 	if prev == "link" && f.follow {
 		f.path = f.Host.Realpath(f.path)
-		prev = f.Host.fileState(f.path)
+		prev = f.Host.State(f.path)
 	}
 	f.r.Set("path", f.path)
 	switch prev {
@@ -231,7 +233,7 @@ func (f *fileTask) directory(prev string) {
 		f.setAttrs(f.path)
 		f.setTimes("preserve")
 	case "absent":
-		f.diff.add("state", "absent", "directory")
+		f.diff.Add("state", "absent", "directory")
 		f.r.Changed = true
 		if f.mkdirs(f.path); f.Check {
 			return
@@ -267,7 +269,7 @@ func (f *fileTask) mkdirs(path string) {
 		return
 	}
 	f.setAttrs(path)
-	f.r.Change("directory", path, "create", nil, f.Host.record(path))
+	f.r.Change("directory", path, "create", nil, f.Host.Record(path))
 }
 
 // recurse sets the attributes of everything below a folder.
@@ -303,17 +305,17 @@ func (f *fileTask) recurse(dir string, seen map[string]bool) {
 }
 
 func (f *fileTask) setOne(path string, follow bool) {
-	before := f.Host.record(path)
-	d := newAttrChange()
-	changed, err := f.Host.apply(path, f.attrs, follow, f.Check, d)
+	before := f.Host.Record(path)
+	d := machine.NewAttrChange()
+	changed, err := f.Host.Apply(path, f.attrs, follow, f.Check, d)
 	if err != nil {
 		f.fail("%v", attrMessage(f.r, err))
 		return
 	}
 	if changed {
-		after := f.Host.record(path)
+		after := f.Host.Record(path)
 		if f.Check {
-			after = d.after
+			after = d.After
 		}
 		f.r.Change("file", path, "update", before, after)
 	}
@@ -360,11 +362,11 @@ func (f *fileTask) link(prev string) {
 	}
 	switch prev {
 	case "absent":
-		f.diff.add("state", "absent", "link")
+		f.diff.Add("state", "absent", "link")
 		f.r.Changed = true
 	case "link":
 		if cur, _ := os.Readlink(f.Host.Path(f.path)); cur != src {
-			f.diff.add("src", cur, src)
+			f.diff.Add("src", cur, src)
 			f.r.Changed = true
 		}
 	default:
@@ -376,7 +378,7 @@ func (f *fileTask) link(prev string) {
 			f.refuse("the directory %s is not empty, refusing to convert it", f.path)
 			return
 		}
-		f.diff.add("state", prev, "link")
+		f.diff.Add("state", prev, "link")
 		f.r.Changed = true
 	}
 	if f.r.Changed && !f.Check {
@@ -386,7 +388,7 @@ func (f *fileTask) link(prev string) {
 				return
 			}
 		}
-		if err := f.Host.replaceLink(src, f.path); err != nil {
+		if err := f.Host.ReplaceLink(src, f.path); err != nil {
 			f.fail("Error while linking: %s", reason(err))
 			return
 		}
@@ -395,7 +397,7 @@ func (f *fileTask) link(prev string) {
 		return
 	}
 	if _, err := f.Host.Stat(f.path); err != nil && f.follow {
-		if !f.attrs.empty() || f.r.Changed {
+		if !f.attrs.Empty() || f.r.Changed {
 			f.bare = true
 			f.r.Warn("Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this.")
 		}
@@ -408,32 +410,6 @@ func (f *fileTask) link(prev string) {
 func (f *fileTask) emptyDir(path string) bool {
 	list, err := os.ReadDir(f.Host.Path(path))
 	return err == nil && len(list) == 0
-}
-
-// replaceLink makes a symbolic link, or makes it lead elsewhere, in one step.
-func (h *Host) replaceLink(target, path string) error {
-	real := h.Path(path)
-	err := os.Symlink(target, real)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return h.swapIn(real, func(tmp string) error { return os.Symlink(target, tmp) })
-}
-
-// swapIn makes something under a temporary name and renames it into place.
-func (h *Host) swapIn(real string, create func(tmp string) error) error {
-	tmp := filepath.Join(filepath.Dir(real), fmt.Sprintf(".%s.drover-link", filepath.Base(real)))
-	_ = os.Remove(tmp) // left by a killed run
-	if err := create(tmp); err != nil {
-		return err
-	}
-	h.step("linked")
-	if err := os.Rename(tmp, real); err != nil {
-		_ = os.Remove(tmp)
-		return err
-	}
-	_ = os.Remove(tmp) // a rename between two names of one file leaves both
-	return syncDir(filepath.Dir(real))
 }
 
 func (f *fileTask) hard(prev string) {
@@ -477,7 +453,7 @@ func (f *fileTask) hard(prev string) {
 		return
 	}
 	if !same {
-		f.diff.add("state", prev, "hard")
+		f.diff.Add("state", prev, "hard")
 		f.r.Changed = true
 		if f.Check {
 			return
@@ -485,7 +461,7 @@ func (f *fileTask) hard(prev string) {
 		real := f.Host.Path(f.path)
 		err := os.Link(f.Host.Path(src), real)
 		if errors.Is(err, fs.ErrExist) {
-			err = f.Host.swapIn(real, func(tmp string) error { return os.Link(f.Host.Path(src), tmp) })
+			err = f.Host.Swap(real, func(tmp string) error { return os.Link(f.Host.Path(src), tmp) })
 		}
 		if err != nil {
 			f.fail("Error while linking: %s", reason(err))
@@ -499,7 +475,7 @@ func (f *fileTask) hard(prev string) {
 func (f *fileTask) touch(prev string) {
 	f.r.Set("dest", f.path)
 	if prev == "absent" {
-		f.diff.add("state", "absent", "touch")
+		f.diff.Add("state", "absent", "touch")
 		f.r.Changed = true
 		if f.Check {
 			return
@@ -515,7 +491,7 @@ func (f *fileTask) touch(prev string) {
 		}
 		fh.Close()
 	} else if f.Str("access_time") != "preserve" || f.Str("modification_time") != "preserve" {
-		f.diff.add("state", prev, "touch")
+		f.diff.Add("state", prev, "touch")
 	}
 	f.setAttrs(f.path)
 	f.setTimes("now")
@@ -534,7 +510,7 @@ func (f *fileTask) setTimes(otherwise string) {
 	if err != nil {
 		return
 	}
-	st := sysStat(fi)
+	st := machine.RawStat(fi)
 	now := f.Host.Time()
 	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
 	set := false
@@ -564,7 +540,7 @@ func (f *fileTask) setTimes(otherwise string) {
 		if to.Equal(t.cur) {
 			continue
 		}
-		f.diff.add(t.key, seconds(t.cur), seconds(to))
+		f.diff.Add(t.key, seconds(t.cur), seconds(to))
 		ts[i] = unix.NsecToTimespec(to.UnixNano())
 		set = true
 	}

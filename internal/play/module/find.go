@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"drover/internal/play/machine"
 )
 
 var findModule = &Module{
@@ -232,7 +234,7 @@ func (f *finder) look(p, name string, fi fs.FileInfo) {
 		delete(out, k)
 	}
 	if f.Bool("get_checksum") && mode.IsRegular() {
-		if sum, err := f.Host.hashFile(p, f.Str("checksum_algorithm")); err == nil {
+		if sum, err := f.Host.HashFile(p, f.Str("checksum_algorithm")); err == nil {
 			out["checksum"] = sum
 		}
 	}
@@ -243,7 +245,7 @@ func (f *finder) oldEnough(fi fs.FileInfo) bool {
 	if f.age == nil {
 		return true
 	}
-	st := sysStat(fi)
+	st := machine.RawStat(fi)
 	at := map[string]time.Time{"mtime": time.Unix(st.Mtim.Unix()), "atime": time.Unix(st.Atim.Unix()), "ctime": time.Unix(st.Ctim.Unix())}[f.Str("age_stamp")]
 	age := f.Host.Time().Sub(at).Seconds()
 	if *f.age >= 0 {
@@ -264,8 +266,8 @@ func (f *finder) rightMode(fi fs.FileInfo) bool {
 	if want == nil {
 		return true
 	}
-	cur := sysStat(fi).Mode & 0o7777
-	bits, err := parseMode(want, 0, fi.IsDir(), 0)
+	cur := machine.RawStat(fi).Mode & 0o7777
+	bits, err := machine.ParseMode(want, 0, fi.IsDir(), 0)
 	if err != nil {
 		return false
 	}

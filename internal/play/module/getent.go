@@ -3,6 +3,8 @@ package module
 import (
 	"context"
 	"strings"
+
+	"drover/internal/play/machine"
 )
 
 var getentModule = &Module{
@@ -72,7 +74,7 @@ func runGetent(ctx context.Context, c *Call) *Result {
 // asks the program otherwise.
 func (c *Call) getentLines(ctx context.Context, db, key string) (lines []string, found, unknown bool, err error) {
 	conf, cerr := c.Host.ReadFile("/etc/nsswitch.conf")
-	if splitAt[db] != "" && !c.Has("service") && (c.Host.Root != "" || (cerr == nil && !nssBeyondFiles(string(conf), db))) {
+	if splitAt[db] != "" && !c.Has("service") && (c.Host.Root != "" || (cerr == nil && !machine.NSSBeyondFiles(string(conf), db))) {
 		raw, err := c.Host.ReadFile("/etc/" + db)
 		if err != nil {
 			return nil, false, false, err

@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"drover/internal/play/machine"
 )
 
 var getURLModule = &Module{
@@ -81,7 +83,7 @@ func (g *getURL) look(since *time.Time) (done bool) {
 		return false
 	}
 	if g.sum != "" {
-		if have, err := g.Host.hashFile(g.dest, g.algorithm); err == nil && have == g.sum {
+		if have, err := g.Host.HashFile(g.dest, g.algorithm); err == nil && have == g.sum {
 			g.r.Set("checksum_src", nil).Set("checksum_dest", nil).Set("msg", "file already exists")
 			g.placeAttrs(g.r, g.dest, g.fileAttrs())
 			g.pathInfo(g.r, g.dest)
@@ -106,7 +108,7 @@ func (g *getURL) wanted(ctx context.Context, s, target string) error {
 		return fmt.Errorf("The checksum parameter has to be in format <algorithm>:<checksum>")
 	}
 	algorithm = strings.TrimSpace(algorithm)
-	if _, err := newHash(algorithm); err != nil {
+	if _, err := machine.NewHash(algorithm); err != nil {
 		return fmt.Errorf("Could not hash file '%s' with algorithm '%s'. Available algorithms: md5, sha1, sha224, sha256, sha384, sha512", g.dest, algorithm)
 	}
 	g.algorithm, g.sum = algorithm, strings.ToLower(strings.TrimSpace(sum))
@@ -239,7 +241,7 @@ func (g *getURL) fetch(ctx context.Context, target string, dir bool, since time.
 				return g.pathInfo(r.Set("msg", bytesText(resp)), g.dest)
 			}
 		}
-		action, before := "create", g.Host.record(g.dest)
+		action, before := "create", g.Host.Record(g.dest)
 		if before != nil {
 			action = "update"
 		}
@@ -251,12 +253,12 @@ func (g *getURL) fetch(ctx context.Context, target string, dir bool, since time.
 
 // sameAs reports whether the answer is what the file holds.
 func (g *getURL) sameAs(body io.Reader) (bool, error) {
-	sum := newSummer()
+	sum := machine.NewSummer()
 	if _, err := io.Copy(sum, body); err != nil {
 		return false, err
 	}
-	old, err := g.Host.sums(g.dest)
-	return err == nil && old.sha256 == sum.sums().sha256, nil
+	old, err := g.Host.Sums(g.dest)
+	return err == nil && old.SHA256 == sum.Sums().SHA256, nil
 }
 
 // nameOf is the file's name: what the server calls it, or the URL's last part.
@@ -285,14 +287,14 @@ func (g *getURL) keep(resp *http.Response, target string) *Result {
 	if _, err := h.Stat(filepath.Dir(g.dest)); err != nil {
 		return g.fail("Destination %s does not exist", filepath.Dir(g.dest))
 	}
-	s, err := h.stage(g.dest, true)
+	s, err := h.Stage(g.dest, true)
 	if err != nil {
 		return g.fail("Destination %s is not writable: %s", filepath.Dir(g.dest), reason(err))
 	}
-	defer s.abort()
-	sum := newSummer()
+	defer s.Abort()
+	sum := machine.NewSummer()
 	writers := []io.Writer{s, sum}
-	want, err := newHash(map[bool]string{true: g.algorithm, false: "sha1"}[g.algorithm != ""])
+	want, err := machine.NewHash(map[bool]string{true: g.algorithm, false: "sha1"}[g.algorithm != ""])
 	if err != nil {
 		return g.fail("%v", err)
 	}
@@ -303,22 +305,22 @@ func (g *getURL) keep(resp *http.Response, target string) *Result {
 	if err != nil {
 		return g.fail("failed to create temporary content file: %s", httpReason(err))
 	}
-	sums := sum.sums()
-	r.Set("msg", bytesText(resp)).Set("checksum_src", sums.sha1).Set("checksum_dest", nil).Set("src", target)
+	sums := sum.Sums()
+	r.Set("msg", bytesText(resp)).Set("checksum_src", sums.SHA1).Set("checksum_dest", nil).Set("src", target)
 	if have := hex.EncodeToString(want.Sum(nil)); g.sum != "" && have != g.sum {
 		return g.fail("The checksum for %s did not match %s; it was %s.", g.dest, g.sum, have)
 	}
-	before := h.record(g.dest)
+	before := h.Record(g.dest)
 	same := false
 	if exists {
-		old, err := h.sums(g.dest)
+		old, err := h.Sums(g.dest)
 		if err != nil {
 			return g.fail("Destination %s is not readable: %v", g.dest, err)
 		}
-		r.Set("checksum_dest", old.sha1)
-		same = old.sha256 == sums.sha256
+		r.Set("checksum_dest", old.SHA1)
+		same = old.SHA256 == sums.SHA256
 	}
-	r.Set("md5sum", sums.md5)
+	r.Set("md5sum", sums.MD5)
 	if same {
 		g.placeAttrs(r, g.dest, g.fileAttrs())
 		return g.pathInfo(r, g.dest)
@@ -331,10 +333,10 @@ func (g *getURL) keep(resp *http.Response, target string) *Result {
 		r.Set("backup_file", name)
 	}
 	o := g.writeOptions()
-	if err := s.commit(o.attrs, o.unsafe); err != nil {
+	if err := s.Commit(o.attrs, o.unsafe); err != nil {
 		return g.fail("%v", err)
 	}
-	if _, err := h.apply(g.dest, o.attrs, true, false, nil); err != nil {
+	if _, err := h.Apply(g.dest, o.attrs, true, false, nil); err != nil {
 		return g.fail("%v", err)
 	}
 	g.age(resp)
@@ -342,7 +344,7 @@ func (g *getURL) keep(resp *http.Response, target string) *Result {
 	if !exists {
 		action = "create"
 	}
-	r.Change("file", g.dest, action, before, h.record(g.dest))
+	r.Change("file", g.dest, action, before, h.Record(g.dest))
 	return g.pathInfo(r, g.dest)
 }
 

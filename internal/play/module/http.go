@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"drover/internal/play/param"
 )
 
 // httpParams are what get_url and uri share.
@@ -139,10 +141,10 @@ func (c *Call) newRequest(ctx context.Context, method, target string, body io.Re
 	req.Header.Set("User-Agent", c.Str("http_agent"))
 	for k, v := range c.Dict("headers") {
 		if strings.EqualFold(k, "host") {
-			req.Host = toString(v)
+			req.Host = param.ToText(v)
 			continue
 		}
-		req.Header.Set(k, toString(v))
+		req.Header.Set(k, param.ToText(v))
 	}
 	if u := c.Str("url_username"); u != "" && req.Header.Get("Authorization") == "" {
 		req.SetBasicAuth(u, c.Str("url_password"))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"drover/api"
+	"drover/internal/play/param"
 )
 
 // modules is the one list of what Drover runs on hosts, by short name.
@@ -18,7 +19,7 @@ var modules = byName([]*Module{
 	cronModule, sysctlModule, getURLModule, uriModule, authorizedKeyModule, assembleModule, unarchiveModule,
 	// the system
 	setupModule, userModule, groupModule, systemdModule, serviceModule,
-	aptModule, packageModule, packageFactsModule, serviceFactsModule, getentModule, waitForModule,
+	aptModule, packageModule, packageFactsModule, serviceFactsModule, getentModule, waitForModule, aptRepositoryModule, deb822Module,
 })
 
 // collections that a full name may carry, each with the modules it has here;
@@ -69,7 +70,7 @@ func Names() []string {
 func unknownModule(name string) *api.Error {
 	e := &api.Error{Code: api.CodeInvalid, Field: "module", Message: fmt.Sprintf("couldn't resolve module/action '%s'", name)}
 	short := name[strings.LastIndexByte(name, '.')+1:]
-	if g := nearest(short, Names()); g != "" {
+	if g := param.Nearest(short, Names()); g != "" {
 		e.Remedy = fmt.Sprintf("did you mean %q?", g)
 	}
 	return e

@@ -124,15 +124,6 @@ type Module struct {
 	Run func(ctx context.Context, c *Call) *Result
 }
 
-// RequiredIf asks for further parameters when Param has the value Equals: all
-// of Needs, or one of them when Any is set.
-type RequiredIf struct {
-	Param  string
-	Equals any
-	Needs  []string
-	Any    bool
-}
-
 // Run runs the requested module on c.Host. It always answers: a wrong argument
 // or a panic is a failed result.
 func Run(ctx context.Context, c *Call) (res *Result) {

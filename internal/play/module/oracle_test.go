@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"drover/internal/play/machine"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -234,7 +236,7 @@ func treeOf(t *testing.T, dir string) map[string]string {
 			return err
 		}
 		e := fi.Mode().String()
-		if st := sysStat(fi); st != nil {
+		if st := machine.RawStat(fi); st != nil {
 			e += fmt.Sprintf(" %d:%d", st.Uid, st.Gid)
 		}
 		switch {

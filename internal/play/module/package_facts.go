@@ -3,6 +3,8 @@ package module
 import (
 	"context"
 	"slices"
+
+	"drover/internal/play/param"
 )
 
 var packageFactsModule = &Module{
@@ -16,12 +18,12 @@ var packageFactsModule = &Module{
 
 func runPackageFacts(_ context.Context, c *Call) *Result {
 	if !slices.ContainsFunc(c.List("manager"), func(m string) bool { return m == "auto" || m == "apt" || m == "dpkg" }) {
-		return Fail("Could not detect a supported package manager from the following list: %s; Drover reads dpkg's list: use auto or apt", pyRepr(c.Raw("manager")))
+		return Fail("Could not detect a supported package manager from the following list: %s; Drover reads dpkg's list: use auto or apt", param.ToRepr(c.Raw("manager")))
 	}
 	if !c.Host.Exists(dpkgStatus) {
-		return Fail("Could not detect a supported package manager from the following list: %s, or the required Python library is not installed", pyRepr(c.Raw("manager")))
+		return Fail("Could not detect a supported package manager from the following list: %s, or the required Python library is not installed", param.ToRepr(c.Raw("manager")))
 	}
-	db, err := c.Host.packages()
+	db, err := packagesOn(c.Host)
 	if err != nil {
 		return Fail("cannot read the list of packages: %v", err)
 	}

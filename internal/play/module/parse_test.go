@@ -1,8 +1,12 @@
 package module
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"drover/internal/play/machine"
+	"drover/internal/play/param"
 )
 
 func TestParseMode(t *testing.T) {
@@ -23,7 +27,7 @@ func TestParseMode(t *testing.T) {
 		{"9", 0, false, 0, true}, {"999", 0, false, 0, true}, {"u=q", 0, false, 0, true}, {"", 0, false, 0, true},
 		{"z+x", 0, false, 0, true}, {"17777", 0, false, 0, true}, {int64(-1), 0, false, 0, true}, {true, 0, false, 0, true},
 	} {
-		got, err := parseMode(x.mode, x.cur, x.dir, 0o022)
+		got, err := machine.ParseMode(x.mode, x.cur, x.dir, 0o022)
 		if (err != nil) != x.bad || err == nil && got != x.want {
 			t.Errorf("parseMode(%v, %o, dir=%v) = %o, %v; want %o, bad=%v", x.mode, x.cur, x.dir, got, err, x.want, x.bad)
 		}
@@ -35,14 +39,14 @@ func FuzzMode(f *testing.F) {
 		f.Add(s, uint32(0o755), true)
 	}
 	f.Fuzz(func(t *testing.T, s string, cur uint32, dir bool) {
-		m, err := parseMode(s, cur, dir, 0o022)
+		m, err := machine.ParseMode(s, cur, dir, 0o022)
 		if err != nil {
 			return
 		}
 		if m > 0o7777 {
 			t.Fatalf("%q gives %o", s, m)
 		}
-		again, err := parseMode(modeString(m), 0, dir, 0)
+		again, err := machine.ParseMode(machine.ModeString(m), 0, dir, 0)
 		if err != nil || again != m {
 			t.Fatalf("%q: %o does not read back: %o %v", s, m, again, err)
 		}
@@ -82,14 +86,14 @@ func FuzzFreeForm(f *testing.F) {
 	}
 	names := []string{"creates", "chdir"}
 	f.Fuzz(func(t *testing.T, s string) {
-		rest, args := FreeForm(s, names)
+		rest, args := param.FreeForm(s, names)
 		if len(args) == 0 && rest != strings.TrimSpace(strings.TrimLeft(s, " \t\r\n")) && strings.TrimSpace(s) == s {
 			if strings.TrimRight(s, " \t\r\n") != rest {
 				t.Fatalf("%q without arguments became %q", s, rest)
 			}
 		}
 		for k := range args {
-			if !contains(names, k) {
+			if !slices.Contains(names, k) {
 				t.Fatalf("%q gives %q", s, k)
 			}
 		}
@@ -101,14 +105,14 @@ func TestSplitShell(t *testing.T) {
 		`a b`: {"a", "b"}, `a "b c" 'd "e'`: {"a", "b c", `d "e`}, `a\ b "c\"d"`: {"a b", `c"d`}, `''`: {""}, `a"b"c`: {"abc"},
 		`"a\nb"`: {`a\nb`}, ` # x`: {"#", "x"},
 	} {
-		got, err := splitShell(s)
+		got, err := param.SplitWords(s)
 		if err != nil || strings.Join(got, "|") != strings.Join(want, "|") {
-			t.Errorf("splitShell(%q) = %q, %v", s, got, err)
+			t.Errorf("param.SplitWords(%q) = %q, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{`"a`, `'`, `a\`} {
-		if _, err := splitShell(s); err == nil {
-			t.Errorf("splitShell(%q) is no error", s)
+		if _, err := param.SplitWords(s); err == nil {
+			t.Errorf("param.SplitWords(%q) is no error", s)
 		}
 	}
 }
@@ -118,15 +122,15 @@ func FuzzSplitShell(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		words, err := splitShell(s)
+		words, err := param.SplitWords(s)
 		if err != nil {
 			return
 		}
 		quoted := make([]string, len(words))
 		for i, w := range words {
-			quoted[i] = quoteShell(w)
+			quoted[i] = param.Quote(w)
 		}
-		again, err := splitShell(strings.Join(quoted, " "))
+		again, err := param.SplitWords(strings.Join(quoted, " "))
 		if err != nil || strings.Join(again, "\x00") != strings.Join(words, "\x00") || len(again) != len(words) {
 			t.Fatalf("%q: %q read back as %q, %v", s, words, again, err)
 		}

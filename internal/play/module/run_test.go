@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"drover/internal/play/machine"
 )
 
 // A task that finds nothing to do is what most tasks of most runs are.
@@ -41,11 +43,11 @@ func TestFetchedSource(t *testing.T) {
 	root := t.TempDir()
 	big := make([]byte, InlineLimit+1)
 	copy(big, "start")
-	sum := sumsOf(big)
+	sum := machine.SumsOf(big)
 	req := Request{Module: "copy", Args: map[string]any{"src": "big", "dest": "/big"},
-		Source: &Source{Name: "big", Size: int64(len(big)), SHA256: sum.sha256, SHA1: sum.sha1}}
+		Source: &Source{Name: "big", Size: int64(len(big)), SHA256: sum.SHA256, SHA1: sum.SHA1}}
 	run := func(content []byte) *Result {
-		return Run(context.Background(), &Call{Request: req, Host: &Host{Root: root}, Fetch: fetcher(t, sum.sha256, content)})
+		return Run(context.Background(), &Call{Request: req, Host: &Host{Root: root}, Fetch: fetcher(t, sum.SHA256, content)})
 	}
 	damaged := append([]byte{}, big...)
 	damaged[7]++
@@ -58,7 +60,7 @@ func TestFetchedSource(t *testing.T) {
 	if r := run(big[:100]); !r.Failed {
 		t.Fatalf("a short content was taken: %+v", r)
 	}
-	if r := run(big); r.Failed || !r.Changed || r.Values["checksum"] != sum.sha1 {
+	if r := run(big); r.Failed || !r.Changed || r.Values["checksum"] != sum.SHA1 {
 		t.Fatalf("%+v", r)
 	}
 	if r := run(nil); r.Failed || r.Changed {

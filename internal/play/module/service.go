@@ -34,7 +34,7 @@ var serviceModule = &Module{
 func runService(ctx context.Context, c *Call) *Result {
 	use := strings.TrimPrefix(strings.TrimPrefix(c.Str("use"), "ansible.builtin."), "ansible.legacy.")
 	switch {
-	case use == "systemd" || use == "systemd_service" || (use == "auto" && c.Host.systemdBooted()):
+	case use == "systemd" || use == "systemd_service" || (use == "auto" && systemdBooted(c.Host)):
 		r := runSystemd(ctx, c)
 		for _, p := range []string{"pattern", "sleep", "runlevel", "arguments"} {
 			if c.Has(p) {
@@ -49,7 +49,7 @@ func runService(ctx context.Context, c *Call) *Result {
 }
 
 // sysvEnabled reports whether an init script is started in a usual runlevel.
-func (h *Host) sysvEnabled(name string) bool {
+func sysvEnabled(h *Host, name string) bool {
 	for _, level := range "2345" {
 		entries, err := os.ReadDir(h.Path("/etc/rc" + string(level) + ".d"))
 		if err != nil {
@@ -79,7 +79,7 @@ func runSysv(ctx context.Context, c *Call) *Result {
 		r.Warn("Could not find the requested service %s: host; it is taken as one that an earlier task makes", name)
 	}
 	if c.Has("enabled") {
-		is, want := c.Host.sysvEnabled(name), c.Bool("enabled")
+		is, want := sysvEnabled(c.Host, name), c.Bool("enabled")
 		r.Set("enabled", want)
 		if is != want {
 			verb := "disable"
@@ -114,7 +114,7 @@ func (c *Call) sysvState(ctx context.Context, r *Result, script string) {
 	}
 	running := false
 	if c.Has("pattern") {
-		running = c.Host.processMatches(c.Str("pattern"))
+		running = processMatches(c.Host, c.Str("pattern"))
 	} else if c.Host.Exists(script) {
 		out, err := call("status")
 		running = err == nil && out.Code == 0
@@ -156,7 +156,7 @@ func (c *Call) sysvState(ctx context.Context, r *Result, script string) {
 }
 
 // processMatches looks for a process whose command line holds a text.
-func (h *Host) processMatches(pattern string) bool {
+func processMatches(h *Host, pattern string) bool {
 	entries, err := os.ReadDir(h.Path("/proc"))
 	if err != nil {
 		return false

@@ -15,22 +15,22 @@ func runServiceFacts(ctx context.Context, c *Call) *Result {
 	put := func(name, state, status, source string) {
 		services[name] = map[string]any{"name": name, "state": state, "status": status, "source": source}
 	}
-	if entries, err := os.ReadDir(c.Host.Path("/etc/init.d")); err == nil && !c.Host.systemdBooted() {
+	if entries, err := os.ReadDir(c.Host.Path("/etc/init.d")); err == nil && !systemdBooted(c.Host) {
 		for _, e := range entries {
 			if strings.HasPrefix(e.Name(), ".") || e.Name() == "README" {
 				continue
 			}
 			status := "disabled"
-			if c.Host.sysvEnabled(e.Name()) {
+			if sysvEnabled(c.Host, e.Name()) {
 				status = "enabled"
 			}
 			put(e.Name(), "unknown", status, "sysv")
 		}
 	}
-	if !c.Host.systemdBooted() {
+	if !systemdBooted(c.Host) {
 		return r
 	}
-	src := c.Host.units(ctx, "system")
+	src := unitsOn(c.Host, ctx, "system")
 	defer src.close()
 	var err error
 	if bus, ok := src.(*busUnits); ok {

@@ -32,7 +32,7 @@ func runSetup(ctx context.Context, c *Call) *Result {
 		}}
 	if len(c.Env) > 0 { // the task's own environment shows in the facts
 		env := map[string]string{}
-		for _, kv := range c.Host.environ(Cmd{Env: c.Env}) {
+		for _, kv := range c.Host.Environ(Cmd{Env: c.Env}) {
 			k, v, _ := strings.Cut(kv, "=")
 			env[k] = v
 		}

@@ -68,7 +68,7 @@ var tempfileModule = &Module{
 				return Fail("cannot make a temporary %s in %s: %s", c.Str("state"), dir, reason(err))
 			}
 			r := (&Result{}).Set("path", path)
-			r.Change(c.Str("state"), path, "create", nil, c.Host.record(path))
+			r.Change(c.Str("state"), path, "create", nil, c.Host.Record(path))
 			return c.pathInfo(r, path)
 		}
 		return Fail("cannot make a temporary %s in %s: every name tried is taken", c.Str("state"), dir)

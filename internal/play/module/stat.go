@@ -10,6 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"drover/internal/play/machine"
+	"drover/internal/play/param"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +53,7 @@ func runStat(_ context.Context, c *Call) *Result {
 	access := func(how uint32) bool { return unix.Access(h.Path(h.Realpath(path)), how) == nil }
 	out["readable"], out["writeable"], out["executable"] = access(unix.R_OK), access(unix.W_OK), access(unix.X_OK)
 	if c.Bool("get_checksum") && mode.IsRegular() {
-		if sum, err := h.hashFile(path, c.Str("checksum_algorithm")); err == nil {
+		if sum, err := h.HashFile(path, c.Str("checksum_algorithm")); err == nil {
 			out["checksum"] = sum
 		}
 	}
@@ -71,10 +74,10 @@ func isMissing(err error) bool {
 
 // statMap is what stat and find return of every file.
 func statMap(h *Host, path string, fi fs.FileInfo) map[string]any {
-	st, mode := sysStat(fi), fi.Mode()
+	st, mode := machine.RawStat(fi), fi.Mode()
 	bit := func(m uint32) bool { return st.Mode&m != 0 }
 	return map[string]any{
-		"exists": true, "path": path, "mode": modeString(st.Mode),
+		"exists": true, "path": path, "mode": machine.ModeString(st.Mode),
 		"isdir": mode.IsDir(), "isreg": mode.IsRegular(), "islnk": mode&fs.ModeSymlink != 0,
 		"ischr": mode&fs.ModeCharDevice != 0, "isblk": mode&fs.ModeDevice != 0 && mode&fs.ModeCharDevice == 0,
 		"isfifo": mode&fs.ModeNamedPipe != 0, "issock": mode&fs.ModeSocket != 0,
@@ -83,7 +86,7 @@ func statMap(h *Host, path string, fi fs.FileInfo) map[string]any {
 		"wusr": bit(0o200), "rusr": bit(0o400), "xusr": bit(0o100), "wgrp": bit(0o020), "rgrp": bit(0o040), "xgrp": bit(0o010),
 		"woth": bit(0o002), "roth": bit(0o004), "xoth": bit(0o001), "isuid": bit(0o4000), "isgid": bit(0o2000),
 		"blocks": st.Blocks, "block_size": int64(st.Blksize), "device_type": int64(st.Rdev),
-		"pw_name": h.ownerName(int(st.Uid)), "gr_name": h.groupName(int(st.Gid)),
+		"pw_name": h.OwnerName(int(st.Uid)), "gr_name": h.GroupName(int(st.Gid)),
 	}
 }
 
@@ -100,7 +103,7 @@ func addFlags(h *Host, path string, link bool, out map[string]any) {
 		return
 	}
 	real := h.Path(path)
-	_, letters, err := readFlags(real)
+	_, letters, err := machine.ReadFlags(real)
 	if err != nil {
 		return
 	}
@@ -115,7 +118,7 @@ func addFlags(h *Host, path string, link bool, out map[string]any) {
 		defer unix.Close(fd)
 		const getVersion = 0x80087601 // FS_IOC_GETVERSION
 		if v, err := unix.IoctlGetInt(fd, getVersion); err == nil {
-			out["version"] = toString(int64(uint32(v)))
+			out["version"] = param.ToText(int64(uint32(v)))
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"drover/internal/play/param"
 )
 
 var sysctlModule = &Module{
@@ -44,7 +46,7 @@ func runSysctl(ctx context.Context, c *Call) *Result {
 	text, was := editSysctl(old, name, value, present)
 	r := &Result{}
 	fileChanged := text != old
-	live, liveErr := h.readSysctl(name)
+	live, liveErr := readSysctl(h, name)
 	setLive := present && c.Bool("sysctl_set") && (liveErr != nil || sysctlNorm(live) != sysctlNorm(value))
 	if setLive && liveErr != nil && !c.Bool("ignoreerrors") && !c.Check {
 		return Fail("setting %s failed: %v", name, liveErr)
@@ -60,18 +62,18 @@ func runSysctl(ctx context.Context, c *Call) *Result {
 	}
 	if !c.Check {
 		if setLive {
-			if err := h.writeSysctl(name, value); err != nil && !c.Bool("ignoreerrors") {
+			if err := writeSysctl(h, name, value); err != nil && !c.Bool("ignoreerrors") {
 				return Fail("setting %s failed: %v", name, err)
 			}
 		}
 		// The kernel comes first: ended between the two, the next run still
 		// finds the file to change and does both.
 		if fileChanged && c.Bool("reload") {
-			if err := h.loadSysctl(text); err != nil && !c.Bool("ignoreerrors") {
+			if err := loadSysctl(h, text); err != nil && !c.Bool("ignoreerrors") {
 				return r.Fail("Failed to reload sysctl: %v", err)
 			}
 		}
-		h.step("kernel set")
+		h.Step("kernel set")
 		if fileChanged {
 			if err := h.WriteFile(file, []byte(text)); err != nil {
 				return Fail("%v", err)
@@ -100,7 +102,7 @@ func runSysctl(ctx context.Context, c *Call) *Result {
 }
 
 func sysctlValue(v any) string {
-	s := strings.TrimSpace(toString(v))
+	s := strings.TrimSpace(param.ToText(v))
 	switch strings.ToLower(s) {
 	case "yes", "on", "true", "y", "t":
 		return "1"
@@ -168,26 +170,26 @@ func sysctlPath(key string) string {
 	return filepath.Join("/proc/sys", filepath.Join("/", swap.Replace(key)))
 }
 
-func (h *Host) readSysctl(key string) (string, error) {
+func readSysctl(h *Host, key string) (string, error) {
 	b, err := h.ReadFile(sysctlPath(key))
 	return strings.TrimSpace(string(b)), err
 }
 
-func (h *Host) writeSysctl(key, value string) error {
+func writeSysctl(h *Host, key, value string) error {
 	return os.WriteFile(h.Path(sysctlPath(key)), []byte(value+"\n"), 0o644)
 }
 
 // loadSysctl brings the kernel to what a file says, as sysctl -p would.
-func (h *Host) loadSysctl(text string) error {
+func loadSysctl(h *Host, text string) error {
 	var errs []error
 	for _, l := range keepLines(text) {
 		k, v := sysctlKey(l)
 		if k == "" {
 			continue
 		}
-		cur, err := h.readSysctl(k)
+		cur, err := readSysctl(h, k)
 		if err == nil && sysctlNorm(cur) != sysctlNorm(v) {
-			err = h.writeSysctl(k, v)
+			err = writeSysctl(h, k, v)
 		}
 		if err != nil && !strings.HasPrefix(strings.TrimSpace(l), "-") {
 			errs = append(errs, fmt.Errorf("%s: %w", k, err))

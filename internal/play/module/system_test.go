@@ -32,11 +32,11 @@ func TestPackagesAreReadOnce(t *testing.T) {
 	if err := os.Chtimes(file, old, old); err != nil {
 		t.Fatal(err)
 	}
-	first, err := h.packages()
+	first, err := packagesOn(h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second, _ := h.packages(); second != first {
+	if second, _ := packagesOn(h); second != first {
 		t.Error("an unchanged list was read again")
 	}
 	if err := os.WriteFile(file, []byte("Package: a\nStatus: install ok installed\nVersion: 2\n"), 0o644); err != nil {
@@ -44,7 +44,7 @@ func TestPackagesAreReadOnce(t *testing.T) {
 	}
 	// The same size within the same second: a cached one would still say 1.
 	for range 2 {
-		if db, _ := h.packages(); db.find("a").Version != "2" {
+		if db, _ := packagesOn(h); db.find("a").Version != "2" {
 			t.Error("a changed list was not read again")
 		}
 	}
@@ -127,7 +127,7 @@ func FuzzAccounts(f *testing.F) {
 			}
 		}
 		for _, a := range h.Accounts() {
-			got, ok := h.account(a.Name)
+			got, ok := accountOn(h, a.Name)
 			if !ok {
 				t.Fatalf("%q is there and is not found", a.Name)
 			}

@@ -48,7 +48,7 @@ func runSystemd(ctx context.Context, c *Call) *Result {
 		if !c.Bool(step.param) || c.Check {
 			continue
 		}
-		if !c.Host.systemdBooted() {
+		if !systemdBooted(c.Host) {
 			u.r.Warn("Target is a chroot or systemd is offline. This can lead to false positives or prevent the init system tools from working.")
 			continue
 		}
@@ -61,7 +61,7 @@ func runSystemd(ctx context.Context, c *Call) *Result {
 	}
 	u.r.Set("name", u.unit)
 	u.full = unitName(u.unit)
-	u.src = c.Host.units(ctx, c.Str("scope"))
+	u.src = unitsOn(c.Host, ctx, c.Str("scope"))
 	defer func() { u.src.close() }()
 	return u.run(ctx)
 }
@@ -89,7 +89,7 @@ func sayError(out Output, err error) string {
 
 func (u *unitTask) run(ctx context.Context) *Result {
 	var err error
-	if u.Str("scope") != "global" && u.Host.systemdBooted() {
+	if u.Str("scope") != "global" && systemdBooted(u.Host) {
 		if strings.HasPrefix(u.unit, "/") { // systemctl escapes paths; D-Bus does not
 			u.src.close()
 			u.src, u.full = u.ctl, u.unit
@@ -215,7 +215,7 @@ func (u *unitTask) enable(ctx context.Context) bool {
 		state = ""
 		if initd := strings.TrimSuffix(u.full, ".service"); u.Host.Exists("/etc/init.d/" + initd) {
 			state = "disabled"
-			if u.Host.sysvEnabled(initd) {
+			if sysvEnabled(u.Host, initd) {
 				state = "enabled"
 			}
 		} else if u.missing() {
@@ -234,7 +234,7 @@ func (u *unitTask) enable(ctx context.Context) bool {
 		// have nothing to enable or disable.
 		is = want
 		if initd := strings.TrimSuffix(u.full, ".service"); state == "generated" && u.Host.Exists("/etc/init.d/"+initd) {
-			is = u.Host.sysvEnabled(initd)
+			is = sysvEnabled(u.Host, initd)
 		}
 	}
 	u.r.Set("enabled", want)
@@ -255,7 +255,7 @@ func (u *unitTask) enable(ctx context.Context) bool {
 // bring starts, stops, restarts or reloads the unit.
 func (u *unitTask) bring(ctx context.Context) {
 	want := u.Str("state")
-	if !u.Host.systemdBooted() && !u.Check {
+	if !systemdBooted(u.Host) && !u.Check {
 		u.r.Fail("Service is in unknown state: System has not been booted with systemd as init system (PID 1). Can't operate.")
 		return
 	}

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"drover/internal/play/machine"
+
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -349,30 +351,30 @@ func matchesAny(patterns []string, name string) bool {
 }
 
 // wanted are an entry's attributes: the archive's, and the task's over them.
-func (u *unarchive) wanted(e archiveEntry) *attrs {
+func (u *unarchive) wanted(e archiveEntry) *machine.Attrs {
 	h := u.Host
-	a := &attrs{haveIDs: true, uid: -1, gid: -1, mode: int64(unixMode(e.mode))}
+	a := &machine.Attrs{HaveIDs: true, UID: -1, GID: -1, Mode: int64(unixMode(e.mode))}
 	if e.owned && u.sameOwner {
-		a.uid, a.gid = e.uid, e.gid
+		a.UID, a.GID = e.uid, e.gid
 		if acc, ok := h.UserByName(e.owner); ok {
-			a.uid = acc.UID
+			a.UID = acc.UID
 		}
 		if g, ok := h.GroupByName(e.group); ok {
-			a.gid = g.GID
+			a.GID = g.GID
 		}
 	}
 	task := u.fileAttrs()
-	if uid, gid, err := task.ids(h); err == nil {
+	if uid, gid, err := task.IDs(h); err == nil {
 		if uid >= 0 {
-			a.uid = uid
+			a.UID = uid
 		}
 		if gid >= 0 {
-			a.gid = gid
+			a.GID = gid
 		}
 	}
-	if task.mode != nil {
-		if m, err := parseMode(task.mode, unixMode(e.mode), e.mode.IsDir(), umask()); err == nil {
-			a.mode = int64(m)
+	if task.Mode != nil {
+		if m, err := machine.ParseMode(task.Mode, unixMode(e.mode), e.mode.IsDir(), machine.Umask()); err == nil {
+			a.Mode = int64(m)
 		}
 	}
 	return a
@@ -390,7 +392,7 @@ func unixMode(m fs.FileMode) uint32 {
 
 // place unpacks one entry if what is there differs.
 func (u *unarchive) place(e archiveEntry) error {
-	if _, _, err := u.fileAttrs().ids(u.Host); err != nil {
+	if _, _, err := u.fileAttrs().IDs(u.Host); err != nil {
 		return err
 	}
 	to, err := u.pick(e)
@@ -424,7 +426,7 @@ func (u *unarchive) place(e archiveEntry) error {
 	return nil
 }
 
-func (u *unarchive) placeFile(e archiveEntry, to string, a *attrs) error {
+func (u *unarchive) placeFile(e archiveEntry, to string, a *machine.Attrs) error {
 	in, err := e.body()
 	if err != nil {
 		return err
@@ -447,12 +449,12 @@ func (u *unarchive) placeFile(e archiveEntry, to string, a *attrs) error {
 		defer tmp.Close()
 		f = tmp
 	}
-	sum := newSummer()
+	sum := machine.NewSummer()
 	n, err := io.Copy(sum, f)
 	if err != nil {
 		return err
 	}
-	p := placement{name: e.name, size: n, sha256: sum.sums().sha256, dest: to, attrs: a}
+	p := placement{name: e.name, size: n, sha256: sum.Sums().SHA256, dest: to, attrs: a}
 	p.open = func() (io.ReadCloser, error) {
 		_, err := f.Seek(0, io.SeekStart)
 		return io.NopCloser(f), err
@@ -483,7 +485,7 @@ func (u *unarchive) placeHard(e archiveEntry, to string) error {
 		real := u.Host.Path(to)
 		err := os.Link(u.Host.Path(from), real)
 		if errors.Is(err, fs.ErrExist) {
-			err = u.Host.swapIn(real, func(tmp string) error { return os.Link(u.Host.Path(from), tmp) })
+			err = u.Host.Swap(real, func(tmp string) error { return os.Link(u.Host.Path(from), tmp) })
 		}
 		if err != nil {
 			return err

@@ -24,11 +24,11 @@ type unitSource interface {
 }
 
 // systemdBooted reports whether systemd is the host's first process.
-func (h *Host) systemdBooted() bool { return h.Exists("/run/systemd/system") }
+func systemdBooted(h *Host) bool { return h.Exists("/run/systemd/system") }
 
-// units opens the way to systemd: its D-Bus socket where there is one, a
+// unitsOn opens the way to systemd: its D-Bus socket where there is one, a
 // program otherwise. Reading over D-Bus is ten times faster than a program.
-func (h *Host) units(ctx context.Context, scope string) unitSource {
+func unitsOn(h *Host, ctx context.Context, scope string) unitSource {
 	if h.Root == "" && h.Exec == nil && scope == "system" {
 		if u, err := dialUnits(ctx); err == nil {
 			return u
@@ -55,7 +55,7 @@ func (s *systemctl) argv(args ...string) []string {
 }
 
 // systemctlEnv leads systemctl --user to the user's own systemd.
-func (h *Host) systemctlEnv(scope string) map[string]string {
+func systemctlEnv(h *Host, scope string) map[string]string {
 	env := map[string]string{"LANG": "C", "LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
 	if _, ok := h.Getenv("XDG_RUNTIME_DIR"); !ok && scope == "user" {
 		env["XDG_RUNTIME_DIR"] = "/run/user/" + strconv.Itoa(os.Geteuid())
@@ -64,7 +64,7 @@ func (h *Host) systemctlEnv(scope string) map[string]string {
 }
 
 func (s *systemctl) run(ctx context.Context, args ...string) (Output, error) {
-	env := s.h.systemctlEnv(s.scope)
+	env := systemctlEnv(s.h, s.scope)
 	maps.Copy(env, s.env)
 	return s.h.Run(ctx, Cmd{Argv: s.argv(args...), Env: env})
 }

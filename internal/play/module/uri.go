@@ -14,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"drover/internal/play/machine"
+	"drover/internal/play/param"
 )
 
 var uriModule = &Module{
@@ -75,7 +78,7 @@ func runURI(ctx context.Context, c *Call) *Result {
 	resp, err := client.Do(req)
 	r.Set("elapsed", int64(c.Host.Time().Sub(start)/time.Second))
 	if err != nil {
-		return r.Set("status", -1).Fail("Status code was -1 and not %s: Request failed: %s", pyRepr(c.Items("status_code")), httpReason(err))
+		return r.Set("status", -1).Fail("Status code was -1 and not %s: Request failed: %s", param.ToRepr(c.Items("status_code")), httpReason(err))
 	}
 	defer resp.Body.Close()
 	return c.answer(ctx, r, resp)
@@ -138,11 +141,11 @@ func formBody(body any) string {
 		}
 		if l, ok := x.([]any); ok {
 			for _, e := range l {
-				v.Add(k, toString(e))
+				v.Add(k, param.ToText(e))
 			}
 			return
 		}
-		v.Add(k, toString(x))
+		v.Add(k, param.ToText(x))
 	}
 	switch b := body.(type) {
 	case map[string]any:
@@ -152,11 +155,11 @@ func formBody(body any) string {
 	case []any:
 		for _, p := range b {
 			if pair, ok := p.([]any); ok && len(pair) == 2 {
-				add(toString(pair[0]), pair[1])
+				add(param.ToText(pair[0]), pair[1])
 			}
 		}
 	default:
-		return toString(body)
+		return param.ToText(body)
 	}
 	var parts []string
 	for _, k := range order {
@@ -175,13 +178,13 @@ func (c *Call) multipartBody(body any) ([]byte, string, error) {
 	for _, name := range sortedKeys(fields) {
 		f, ok := fields[name].(map[string]any)
 		if !ok {
-			if err := w.WriteField(name, toString(fields[name])); err != nil {
+			if err := w.WriteField(name, param.ToText(fields[name])); err != nil {
 				return nil, "", err
 			}
 			continue
 		}
-		content := []byte(toString(f["content"]))
-		file := toString(f["filename"])
+		content := []byte(param.ToText(f["content"]))
+		file := param.ToText(f["filename"])
 		if file != "" && f["content"] == nil {
 			var err error
 			if content, err = c.Host.ReadFile(c.expandPath(file)); err != nil {
@@ -194,7 +197,7 @@ func (c *Call) multipartBody(body any) ([]byte, string, error) {
 			disposition += fmt.Sprintf("; filename=%q", filepath.Base(file))
 		}
 		h.Set("Content-Disposition", disposition)
-		mime := toString(f["mime_type"])
+		mime := param.ToText(f["mime_type"])
 		if mime == "" {
 			mime = "application/octet-stream"
 		}
@@ -239,7 +242,7 @@ func (c *Call) answer(ctx context.Context, r *Result, resp *http.Response) *Resu
 		msg = statusText(resp)
 	}
 	r.Set("msg", msg)
-	ok := slices.ContainsFunc(c.Items("status_code"), func(v any) bool { n, _ := toInt(v); return n == int64(resp.StatusCode) })
+	ok := slices.ContainsFunc(c.Items("status_code"), func(v any) bool { n, _ := param.ToInt(v); return n == int64(resp.StatusCode) })
 	if dest := c.Str("dest"); dest != "" && ok {
 		if fi, err := c.Host.Stat(dest); err == nil && fi.IsDir() {
 			dest = filepath.Join(dest, nameOf(resp, c.Str("url")))
@@ -248,7 +251,7 @@ func (c *Call) answer(ctx context.Context, r *Result, resp *http.Response) *Resu
 		if err != nil {
 			return r.Fail("cannot read the answer: %v", err)
 		}
-		p := placement{name: c.Str("url"), size: int64(len(b)), sha256: sumsOf(b).sha256, dest: dest, attrs: c.fileAttrs()}
+		p := placement{name: c.Str("url"), size: int64(len(b)), sha256: machine.SumsOf(b).SHA256, dest: dest, attrs: c.fileAttrs()}
 		p.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 		c.place(ctx, r, p)
 		delete(r.Values, "checksum")
@@ -271,7 +274,7 @@ func (c *Call) answer(ctx context.Context, r *Result, resp *http.Response) *Resu
 		r.Set("content", text(b))
 	}
 	if !ok {
-		return r.Fail("Status code was %d and not %s: %s", resp.StatusCode, pyRepr(c.Items("status_code")), msg).Set("msg", r.Msg)
+		return r.Fail("Status code was %d and not %s: %s", resp.StatusCode, param.ToRepr(c.Items("status_code")), msg).Set("msg", r.Msg)
 	}
 	return r
 }

@@ -52,20 +52,20 @@ var userModule = &Module{
 	Run: runUser,
 }
 
-// account is what a host knows of a user.
+// accountOn is what a host knows of a user.
 type account struct {
 	Account
 	shadow    []string // fields of /etc/shadow, nil if there are none to see
 	secondary []string // groups that list the user
 }
 
-func (h *Host) account(name string) (*account, bool) {
+func accountOn(h *Host, name string) (*account, bool) {
 	a, ok := h.UserByName(name)
 	if !ok {
 		return nil, false
 	}
 	out := &account{Account: a}
-	h.lines("/etc/shadow", func(f []string) {
+	h.Fields("/etc/shadow", func(f []string) {
 		if len(f) >= 8 && f[0] == name {
 			out.shadow = f
 		}
@@ -119,7 +119,7 @@ func runUser(ctx context.Context, c *Call) *Result {
 	if c.Has("password") {
 		u.checkPassword()
 	}
-	was, ok := c.Host.account(u.name)
+	was, ok := accountOn(c.Host, u.name)
 	switch {
 	case c.Str("state") == "absent" && !ok:
 		return u.r.Set("name", u.name).Set("state", "absent")
@@ -286,7 +286,7 @@ func expireDate(days int64) string {
 
 // finish tells how the user is now, after seeing to home and key.
 func (u *userTask) finish(ctx context.Context, existed bool) *Result {
-	now, ok := u.Host.account(u.name)
+	now, ok := accountOn(u.Host, u.name)
 	if !ok {
 		return u.r.Fail("cannot find user %s after it was made", u.name).Set("name", u.name)
 	}

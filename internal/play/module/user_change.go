@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"drover/internal/play/param"
 )
 
 // create makes the user by useradd, so that the host's own defaults hold.
@@ -86,7 +88,7 @@ func (u *userTask) create(ctx context.Context) bool {
 	}
 	// From here the user exists: what fails now is told together with it.
 	defer func() {
-		if now, ok := u.Host.account(u.name); ok {
+		if now, ok := accountOn(u.Host, u.name); ok {
 			u.r.Change("user", u.name, "create", nil, now.record())
 		}
 	}()
@@ -181,8 +183,8 @@ func (u *userTask) modify(ctx context.Context, was *account) bool {
 
 // undone takes back the claim of a change when nothing of it happened.
 func (u *userTask) undone() bool {
-	if now, ok := u.Host.account(u.name); ok && len(u.r.Changes) > 0 {
-		if b, ok := u.r.Changes[0].Before.(map[string]any); ok && pyRepr(b) == pyRepr(now.record()) {
+	if now, ok := accountOn(u.Host, u.name); ok && len(u.r.Changes) > 0 {
+		if b, ok := u.r.Changes[0].Before.(map[string]any); ok && param.ToRepr(b) == param.ToRepr(now.record()) {
 			u.r.Changed, u.r.Changes, u.r.Diff = false, nil, nil
 		}
 	}
@@ -300,7 +302,7 @@ func (u *userTask) makeHome(a *account) error {
 	if v, err := strconv.ParseUint(u.Str("umask"), 8, 32); err == nil && u.Has("umask") {
 		mask = fs.FileMode(v)
 	} else {
-		u.Host.lines("/etc/login.defs", func(f []string) {
+		u.Host.Fields("/etc/login.defs", func(f []string) {
 			if w := strings.Fields(f[0]); len(w) == 2 && (w[0] == "HOME_MODE" || w[0] == "UMASK") {
 				v, err := strconv.ParseUint(w[1], 8, 32)
 				switch {

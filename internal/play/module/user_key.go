@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"drover/internal/play/machine"
+
 	"golang.org/x/crypto/ssh"
 )
 
@@ -133,7 +135,7 @@ func (u *userTask) makeKey(file string, a *account) error {
 		data []byte
 		mode string
 	}{{file + ".pub", []byte(public), "0644"}, {file, pem.EncodeToMemory(block), "0600"}} {
-		if err := u.Host.writeOwned(f.name, f.data, f.mode, a); err != nil {
+		if err := writeOwned(u.Host, f.name, f.data, f.mode, a); err != nil {
 			return err
 		}
 	}
@@ -141,14 +143,14 @@ func (u *userTask) makeKey(file string, a *account) error {
 }
 
 // writeOwned writes a new file that belongs to a user from its first moment.
-func (h *Host) writeOwned(path string, data []byte, mode string, a *account) error {
-	s, err := h.stage(path, false)
+func writeOwned(h *Host, path string, data []byte, mode string, a *account) error {
+	s, err := h.Stage(path, false)
 	if err != nil {
 		return err
 	}
-	defer s.abort()
+	defer s.Abort()
 	if _, err := s.Write(data); err != nil {
 		return err
 	}
-	return s.commit(&attrs{mode: mode, haveIDs: true, uid: a.UID, gid: a.GID}, false)
+	return s.Commit(&machine.Attrs{Mode: mode, HaveIDs: true, UID: a.UID, GID: a.GID}, false)
 }

@@ -1,7 +1,6 @@
-package module
+package machine
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -12,9 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -38,7 +36,9 @@ type Host struct {
 	// panic to stand for a kill at that moment.
 	Crash func(step string)
 
-	dpkg atomic.Pointer[dpkgDB] // what was read last of dpkg's status file
+	// Memo holds what was read last of a file that is slow to read, by the file's
+	// path; whoever stores it checks that the file is still the same.
+	Memo sync.Map
 }
 
 // Cmd is a command to run.
@@ -99,7 +99,7 @@ func (h *Host) runHere(ctx context.Context, cmd Cmd) (Output, error) {
 	if cmd.Dir != "" {
 		x.Dir = h.Path(cmd.Dir)
 	}
-	x.Env = h.environ(cmd)
+	x.Env = h.Environ(cmd)
 	x.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	x.Cancel = func() error { return syscall.Kill(-x.Process.Pid, syscall.SIGKILL) }
 	if cmd.User != "" {
@@ -150,7 +150,8 @@ func (h *Host) runHere(ctx context.Context, cmd Cmd) (Output, error) {
 	return out, err
 }
 
-func (h *Host) environ(cmd Cmd) []string {
+// Environ is the environment a command gets.
+func (h *Host) Environ(cmd Cmd) []string {
 	var env []string
 	if !cmd.NoInherit {
 		if h.Env != nil {
@@ -213,7 +214,8 @@ func (h *Host) Time() time.Time {
 	return time.Now()
 }
 
-func (h *Host) step(name string) {
+// Step tells Crash that a step is done.
+func (h *Host) Step(name string) {
 	if h.Crash != nil {
 		h.Crash(name)
 	}
@@ -319,160 +321,42 @@ func (h *Host) Exists(p string) bool {
 	return err == nil
 }
 
-// Account is a line of /etc/passwd.
-type Account struct {
-	Name, Password     string
-	UID, GID           int
-	Gecos, Home, Shell string
-}
-
-// Group is a line of /etc/group.
-type Group struct {
-	Name    string
-	GID     int
-	Members []string
-}
-
-// Accounts are the lines of /etc/passwd.
-func (h *Host) Accounts() []Account {
-	var out []Account
-	h.lines("/etc/passwd", func(f []string) {
-		if len(f) < 7 {
-			return
+// Glob are the paths that match a pattern, as a module would name them.
+func (h *Host) Glob(pattern string) []string {
+	full := h.Path(pattern)
+	if h.Root != "" {
+		full = filepath.Join(h.Root, filepath.Join("/", pattern))
+	}
+	if !strings.ContainsAny(pattern, "*?[") {
+		if h.Exists(pattern) {
+			return []string{pattern}
 		}
-		uid, err1 := strconv.Atoi(f[2])
-		gid, err2 := strconv.Atoi(f[3])
-		if err1 == nil && err2 == nil {
-			out = append(out, Account{Name: f[0], Password: f[1], UID: uid, GID: gid, Gecos: f[4], Home: f[5], Shell: f[6]})
-		}
-	})
-	return out
-}
-
-// Groups are the lines of /etc/group.
-func (h *Host) Groups() []Group {
-	var out []Group
-	h.lines("/etc/group", func(f []string) {
-		if len(f) < 4 {
-			return
-		}
-		gid, err := strconv.Atoi(f[2])
-		if err != nil {
-			return
-		}
-		g := Group{Name: f[0], GID: gid}
-		if f[3] != "" {
-			g.Members = strings.Split(f[3], ",")
-		}
-		out = append(out, g)
-	})
-	return out
-}
-
-func (h *Host) lines(file string, each func(fields []string)) {
-	f, err := h.Open(file)
+		return nil
+	}
+	list, err := filepath.Glob(full)
 	if err != nil {
-		return
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		each(strings.Split(s.Text(), ":"))
-	}
-}
-
-// getent asks the name service for what /etc/passwd and /etc/group do not have.
-func (h *Host) getent(db, key string) []string {
-	if h.Root != "" || h.Exec != nil {
 		return nil
 	}
-	if b, err := os.ReadFile("/etc/nsswitch.conf"); err != nil || !nssBeyondFiles(string(b), db) {
-		return nil
+	for i := range list {
+		list[i] = strings.TrimPrefix(list[i], h.Root)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
-	defer stop()
-	out, err := h.Run(ctx, Cmd{Argv: []string{"getent", db, key}})
-	if err != nil || out.Code != 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSpace(string(out.Stdout)), ":")
+	return list
 }
 
-// nssBeyondFiles reports whether a database has a source other than files, so
-// that the usual host never forks for a name it does not have.
-func nssBeyondFiles(conf, db string) bool {
-	for line := range strings.Lines(conf) {
-		k, v, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(k) != db {
-			continue
+// TempDir makes a private folder for a run's own files, on a real path where
+// programs may be executed.
+func (h *Host) TempDir() (string, error) {
+	base := "/var/lib/drover/tmp"
+	if os.Geteuid() != 0 {
+		home, ok := h.Getenv("HOME")
+		if !ok {
+			return os.MkdirTemp("", "drover-")
 		}
-		for _, s := range strings.Fields(v) {
-			if s != "files" && s != "compat" && !strings.HasPrefix(s, "[") {
-				return true
-			}
-		}
+		base = filepath.Join(home, ".cache/drover/tmp")
 	}
-	return false
-}
-
-// UserByName finds a user.
-func (h *Host) UserByName(name string) (Account, bool) {
-	for _, a := range h.Accounts() {
-		if a.Name == name {
-			return a, true
-		}
+	base = h.Path(base)
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return os.MkdirTemp("", "drover-")
 	}
-	return accountOf(h.getent("passwd", name))
-}
-
-// UserByID finds a user by number.
-func (h *Host) UserByID(uid int) (Account, bool) {
-	for _, a := range h.Accounts() {
-		if a.UID == uid {
-			return a, true
-		}
-	}
-	return accountOf(h.getent("passwd", strconv.Itoa(uid)))
-}
-
-func accountOf(f []string) (Account, bool) {
-	if len(f) < 7 {
-		return Account{}, false
-	}
-	uid, err1 := strconv.Atoi(f[2])
-	gid, err2 := strconv.Atoi(f[3])
-	return Account{Name: f[0], Password: f[1], UID: uid, GID: gid, Gecos: f[4], Home: f[5], Shell: f[6]}, err1 == nil && err2 == nil
-}
-
-// GroupByName finds a group.
-func (h *Host) GroupByName(name string) (Group, bool) {
-	for _, g := range h.Groups() {
-		if g.Name == name {
-			return g, true
-		}
-	}
-	return groupOf(h.getent("group", name))
-}
-
-// GroupByID finds a group by number.
-func (h *Host) GroupByID(gid int) (Group, bool) {
-	for _, g := range h.Groups() {
-		if g.GID == gid {
-			return g, true
-		}
-	}
-	return groupOf(h.getent("group", strconv.Itoa(gid)))
-}
-
-func groupOf(f []string) (Group, bool) {
-	if len(f) < 4 {
-		return Group{}, false
-	}
-	gid, err := strconv.Atoi(f[2])
-	g := Group{Name: f[0], GID: gid}
-	if f[3] != "" {
-		g.Members = strings.Split(f[3], ",")
-	}
-	return g, err == nil
+	return os.MkdirTemp(base, "run-")
 }

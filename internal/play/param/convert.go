@@ -1,4 +1,4 @@
-package module
+package param
 
 import (
 	"encoding/json"
@@ -12,9 +12,9 @@ import (
 	"drover/api"
 )
 
-// convert turns a value into the type of its parameter, as Ansible does: "yes"
+// Convert turns a value into the type of its parameter, as Ansible does: "yes"
 // is a bool, "a,b" a list, 644 a string.
-func convert(p *Param, v any) (any, *api.Error) {
+func Convert(p *Param, v any) (any, *api.Error) {
 	bad := func(err string) *api.Error {
 		if err != "" {
 			err = ": " + err
@@ -31,25 +31,25 @@ func convert(p *Param, v any) (any, *api.Error) {
 				return nil, bad("a path is text")
 			}
 		}
-		out = toString(v)
+		out = ToText(v)
 	case Bool:
 		b, ok := ToBool(v)
 		if !ok {
-			e := bad(fmt.Sprintf("The value '%s' is not a valid boolean. Valid booleans include: 0, 'on', 'f', 'false', 1, 'no', 'n', '1', '0', 't', 'y', 'off', 'yes', 'true'", toString(v)))
+			e := bad(fmt.Sprintf("The value '%s' is not a valid boolean. Valid booleans include: 0, 'on', 'f', 'false', 1, 'no', 'n', '1', '0', 't', 'y', 'off', 'yes', 'true'", ToText(v)))
 			e.Remedy = "use true or false"
 			return nil, e
 		}
 		out = b
 	case Int:
-		n, ok := toInt(v)
+		n, ok := ToInt(v)
 		if !ok {
-			return nil, bad(fmt.Sprintf("%q is not a whole number", toString(v)))
+			return nil, bad(fmt.Sprintf("%q is not a whole number", ToText(v)))
 		}
 		out = n
 	case Float:
-		f, ok := toFloat(v)
+		f, ok := ToFloat(v)
 		if !ok {
-			return nil, bad(fmt.Sprintf("%q is not a number", toString(v)))
+			return nil, bad(fmt.Sprintf("%q is not a number", ToText(v)))
 		}
 		out = f
 	case List:
@@ -93,12 +93,12 @@ func (p *Param) checkChoice(v any) *api.Error {
 		values = l
 	}
 	for _, x := range values {
-		s := toString(x)
+		s := ToText(x)
 		if slices.Contains(p.Choices, s) {
 			continue
 		}
 		e := &api.Error{Code: api.CodeInvalid, Field: p.Name, Message: fmt.Sprintf("value of %s must be one of: %s, got: %s", p.Name, strings.Join(p.Choices, ", "), s)}
-		if g := nearest(s, p.Choices); g != "" {
+		if g := Nearest(s, p.Choices); g != "" {
 			e.Remedy = fmt.Sprintf("did you mean %q?", g)
 		}
 		return e
@@ -135,7 +135,7 @@ func toList(p *Param, v any, bad func(string) *api.Error) ([]any, *api.Error) {
 		}
 		return nil, bad("a list is wanted")
 	default:
-		in = []any{toString(v)}
+		in = []any{ToText(v)}
 	}
 	el := *p
 	el.Type, el.Choices = p.Elements, nil
@@ -144,7 +144,7 @@ func toList(p *Param, v any, bad func(string) *api.Error) ([]any, *api.Error) {
 		if x == nil && (el.Type == "" || el.Type == Str) {
 			x = ""
 		}
-		cv, err := convert(&el, x)
+		cv, err := Convert(&el, x)
 		if err != nil {
 			return nil, &api.Error{Code: api.CodeInvalid, Field: p.Name, Message: fmt.Sprintf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %s", p.Name, pyType(x), el.Type.name(), err.Message)}
 		}
@@ -154,8 +154,8 @@ func toList(p *Param, v any, bad func(string) *api.Error) ([]any, *api.Error) {
 }
 
 func convertOptions(p *Param, d map[string]any) (map[string]any, *api.Error) {
-	sub := &Module{Name: p.Name, Params: p.Options}
-	if errs := sub.CheckArgs(d); len(errs) > 0 {
+	sub := &Spec{Name: p.Name, Params: p.Options}
+	if errs := sub.Check(d); len(errs) > 0 {
 		e := *errs[0]
 		e.Field = p.Name + "." + e.Field
 		e.Message += " found in " + p.Name
@@ -176,7 +176,7 @@ func convertOptions(p *Param, d map[string]any) (map[string]any, *api.Error) {
 		if v == nil {
 			continue
 		}
-		cv, err := convert(o, v)
+		cv, err := Convert(o, v)
 		if err != nil {
 			return nil, err
 		}
@@ -199,13 +199,14 @@ func ToBool(v any) (value, ok bool) {
 		}
 		return false, false
 	}
-	if f, ok := toFloat(v); ok && (f == 0 || f == 1) {
+	if f, ok := ToFloat(v); ok && (f == 0 || f == 1) {
 		return f == 1, true
 	}
 	return false, false
 }
 
-func toInt(v any) (int64, bool) {
+// ToInt reads a whole number, also one written as text.
+func ToInt(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:
 		return int64(v), true
@@ -228,7 +229,8 @@ func toInt(v any) (int64, bool) {
 	return 0, false
 }
 
-func toFloat(v any) (float64, bool) {
+// ToFloat reads a number, also one written as text.
+func ToFloat(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:
 		return v, true
@@ -239,12 +241,12 @@ func toFloat(v any) (float64, bool) {
 		f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
 		return f, err == nil
 	}
-	n, ok := toInt(v)
+	n, ok := ToInt(v)
 	return float64(n), ok
 }
 
-// toString writes a value as Ansible writes it where text is wanted.
-func toString(v any) string {
+// ToText writes a value as Ansible writes it where text is wanted.
+func ToText(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
@@ -269,13 +271,13 @@ func toString(v any) string {
 	case []byte:
 		return string(v)
 	case []any, map[string]any:
-		return pyRepr(v)
+		return ToRepr(v)
 	}
 	return fmt.Sprint(v)
 }
 
-// pyRepr writes lists and dictionaries as Python does.
-func pyRepr(v any) string {
+// ToRepr writes lists and dictionaries as Python does.
+func ToRepr(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "None"
@@ -289,7 +291,7 @@ func pyRepr(v any) string {
 	case []any:
 		parts := make([]string, len(v))
 		for i, x := range v {
-			parts[i] = pyRepr(x)
+			parts[i] = ToRepr(x)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case map[string]any:
@@ -300,11 +302,11 @@ func pyRepr(v any) string {
 		sort.Strings(keys)
 		parts := make([]string, len(keys))
 		for i, k := range keys {
-			parts[i] = pyRepr(k) + ": " + pyRepr(v[k])
+			parts[i] = ToRepr(k) + ": " + ToRepr(v[k])
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	}
-	return toString(v)
+	return ToText(v)
 }
 
 func pyType(v any) string {

@@ -1,4 +1,4 @@
-package module
+package machine
 
 import (
 	"fmt"
@@ -10,80 +10,72 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attrs are the file attributes a task asks for.
-type attrs struct {
-	mode         any // nil: as it is
-	owner, group string
-	attributes   string // chattr's letters
-	selinux      [4]string
+// Attrs are the file attributes a task asks for.
+type Attrs struct {
+	Mode         any // nil: as it is
+	Owner, Group string
+	Attributes   string // chattr's letters
+	SELinux      [4]string
 
-	haveIDs  bool // uid and gid instead of owner and group
-	uid, gid int
+	HaveIDs  bool // uid and gid instead of owner and group
+	UID, GID int
 }
 
-// fileAttrs are the file attributes in the arguments.
-func (c *Call) fileAttrs() *attrs {
-	a := &attrs{owner: c.Str("owner"), group: c.Str("group"), attributes: c.Str("attributes"),
-		selinux: [4]string{c.Str("seuser"), c.Str("serole"), c.Str("setype"), c.Str("selevel")}}
-	if m := c.Raw("mode"); m != nil && m != "" && m != "preserve" {
-		a.mode = m
-	}
-	return a
+// Empty reports whether nothing is asked for.
+func (a *Attrs) Empty() bool {
+	return a.Mode == nil && a.Owner == "" && a.Group == "" && a.Attributes == "" && a.SELinux == [4]string{}
 }
 
-// empty reports whether nothing is asked for.
-func (a *attrs) empty() bool {
-	return a.mode == nil && a.owner == "" && a.group == "" && a.attributes == "" && a.selinux == [4]string{}
-}
-
-// ids are the wanted owner and group by number, -1 where none is wanted.
-func (a *attrs) ids(h *Host) (uid, gid int, err error) {
-	if a.haveIDs {
-		return a.uid, a.gid, nil
+// IDs are the wanted owner and group by number, -1 where none is wanted.
+func (a *Attrs) IDs(h *Host) (uid, gid int, err error) {
+	if a.HaveIDs {
+		return a.UID, a.GID, nil
 	}
 	uid, gid = -1, -1
-	if a.owner != "" {
-		if n, err := strconv.Atoi(a.owner); err == nil {
+	if a.Owner != "" {
+		if n, err := strconv.Atoi(a.Owner); err == nil {
 			uid = n
-		} else if u, ok := h.UserByName(a.owner); ok {
+		} else if u, ok := h.UserByName(a.Owner); ok {
 			uid = u.UID
 		} else {
-			return -1, -1, fmt.Errorf("chown failed: failed to look up user %s", a.owner)
+			return -1, -1, fmt.Errorf("chown failed: failed to look up user %s", a.Owner)
 		}
 	}
-	if a.group != "" {
-		if n, err := strconv.Atoi(a.group); err == nil {
+	if a.Group != "" {
+		if n, err := strconv.Atoi(a.Group); err == nil {
 			gid = n
-		} else if g, ok := h.GroupByName(a.group); ok {
+		} else if g, ok := h.GroupByName(a.Group); ok {
 			gid = g.GID
 		} else {
-			return -1, -1, fmt.Errorf("chgrp failed: failed to look up group %s", a.group)
+			return -1, -1, fmt.Errorf("chgrp failed: failed to look up group %s", a.Group)
 		}
 	}
 	return uid, gid, nil
 }
 
-// attrChange gathers what attributes were and became, for diff and record.
-type attrChange struct{ before, after map[string]any }
+// AttrChange gathers what attributes were and became, for diff and record.
+type AttrChange struct{ Before, After map[string]any }
 
-func newAttrChange() *attrChange {
-	return &attrChange{before: map[string]any{}, after: map[string]any{}}
+// NewAttrChange is one without changes.
+func NewAttrChange() *AttrChange {
+	return &AttrChange{Before: map[string]any{}, After: map[string]any{}}
 }
 
-func (d *attrChange) add(key string, before, after any) {
+// Add notes one attribute; a nil AttrChange notes nothing.
+func (d *AttrChange) Add(key string, before, after any) {
 	if d != nil {
-		d.before[key], d.after[key] = before, after
+		d.Before[key], d.After[key] = before, after
 	}
 }
 
-// apply brings the attributes of path to what a asks for and reports whether
+// Apply brings the attributes of path to what a asks for and reports whether
 // anything was (in check mode: would be) changed. A symbolic link is itself
 // changed unless follow is set.
-func (h *Host) apply(path string, a *attrs, follow, check bool, d *attrChange) (changed bool, err error) {
-	if a.empty() && !a.haveIDs {
+func (h *Host) Apply(path string, a *Attrs, follow, check bool, d *AttrChange) (changed bool, err error) {
+	if a.Empty() && !a.HaveIDs {
 		return false, nil
 	}
-	uid, gid, err := a.ids(h)
+	uid, gid, err := a.IDs(h)
 	if err != nil {
 		return false, err
 	}
@@ -98,10 +90,10 @@ func (h *Host) apply(path string, a *attrs, follow, check bool, d *attrChange) (
 		}
 		return false, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	real, st := h.Path(path), sysStat(fi)
+	real, st := h.Path(path), RawStat(fi)
 	link := fi.Mode()&fs.ModeSymlink != 0
 	if !link {
-		ch, err := h.setLabel(real, a.selinux, check, d)
+		ch, err := h.setLabel(real, a.SELinux, check, d)
 		if err != nil {
 			return changed, err
 		}
@@ -110,11 +102,11 @@ func (h *Host) apply(path string, a *attrs, follow, check bool, d *attrChange) (
 	chown := false
 	if uid >= 0 && int(st.Uid) != uid {
 		chown = true
-		d.add("owner", int64(st.Uid), int64(uid))
+		d.Add("owner", int64(st.Uid), int64(uid))
 	}
 	if gid >= 0 && int(st.Gid) != gid {
 		chown = true
-		d.add("group", int64(st.Gid), int64(gid))
+		d.Add("group", int64(st.Gid), int64(gid))
 	}
 	if chown {
 		changed = true
@@ -124,15 +116,15 @@ func (h *Host) apply(path string, a *attrs, follow, check bool, d *attrChange) (
 			}
 		}
 	}
-	if a.mode != nil && !link {
+	if a.Mode != nil && !link {
 		cur := st.Mode & 0o7777
-		want, err := parseMode(a.mode, cur, fi.IsDir(), umask())
+		want, err := ParseMode(a.Mode, cur, fi.IsDir(), Umask())
 		if err != nil {
 			return changed, err
 		}
 		if want != cur {
 			changed = true
-			d.add("mode", modeString(cur), modeString(want))
+			d.Add("mode", ModeString(cur), ModeString(want))
 		}
 		if !check && (want != cur || chown && want&0o6000 != 0) { // chown drops setuid
 			if err := unix.Chmod(real, want); err != nil {
@@ -140,8 +132,8 @@ func (h *Host) apply(path string, a *attrs, follow, check bool, d *attrChange) (
 			}
 		}
 	}
-	if a.attributes != "" && !link {
-		ch, err := setFlags(real, a.attributes, check, d)
+	if a.Attributes != "" && !link {
+		ch, err := setFlags(real, a.Attributes, check, d)
 		if err != nil {
 			return changed, err
 		}
@@ -160,8 +152,8 @@ var flagLetters = []struct {
 	{'T', 0x20000}, {'h', 0x40000}, {'C', 0x800000}, {'e', 0x80000}, {'N', 0x10000000}, {'P', 0x20000000}, {'F', 0x40000000}, {'V', 0x100000},
 }
 
-// readFlags are the attributes lsattr shows, as letters.
-func readFlags(real string) (bits uint32, letters string, err error) {
+// ReadFlags are the attributes lsattr shows, as letters.
+func ReadFlags(real string) (bits uint32, letters string, err error) {
 	fd, err := unix.Open(real, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, "", err
@@ -181,8 +173,8 @@ func readFlags(real string) (bits uint32, letters string, err error) {
 	return bits, b.String(), nil
 }
 
-func setFlags(real, want string, check bool, d *attrChange) (bool, error) {
-	cur, letters, err := readFlags(real)
+func setFlags(real, want string, check bool, d *AttrChange) (bool, error) {
+	cur, letters, err := ReadFlags(real)
 	if err != nil {
 		return false, fmt.Errorf("chattr failed: %w", err)
 	}
@@ -216,7 +208,7 @@ func setFlags(real, want string, check bool, d *attrChange) (bool, error) {
 	if next == cur {
 		return false, nil
 	}
-	d.add("attributes", letters, string(op)+list)
+	d.Add("attributes", letters, string(op)+list)
 	if check {
 		return true, nil
 	}
@@ -233,7 +225,7 @@ func setFlags(real, want string, check bool, d *attrChange) (bool, error) {
 
 // setLabel sets the parts of a SELinux context that are wanted; a host
 // without SELinux has none to set, which Ansible does not mind either.
-func (h *Host) setLabel(real string, want [4]string, check bool, d *attrChange) (bool, error) {
+func (h *Host) setLabel(real string, want [4]string, check bool, d *AttrChange) (bool, error) {
 	if want == [4]string{} || h.Root != "" {
 		return false, nil
 	}
@@ -256,7 +248,7 @@ func (h *Host) setLabel(real string, want [4]string, check bool, d *attrChange) 
 	if next == cur {
 		return false, nil
 	}
-	d.add("secontext", cur, next)
+	d.Add("secontext", cur, next)
 	if check {
 		return true, nil
 	}
@@ -266,8 +258,8 @@ func (h *Host) setLabel(real string, want [4]string, check bool, d *attrChange) 
 	return true, nil
 }
 
-// fileState is "absent", "file", "directory", "link" or "hard", as Ansible tells them.
-func (h *Host) fileState(path string) string {
+// State is "absent", "file", "directory", "link" or "hard", as Ansible tells them.
+func (h *Host) State(path string) string {
 	fi, err := h.Lstat(path)
 	switch {
 	case err != nil:
@@ -276,55 +268,41 @@ func (h *Host) fileState(path string) string {
 		return "link"
 	case fi.IsDir():
 		return "directory"
-	case sysStat(fi).Nlink > 1:
+	case RawStat(fi).Nlink > 1:
 		return "hard"
 	}
 	return "file"
 }
 
-// pathInfo adds owner, group, mode, size and state of path to a result, as every
-// module that returns a path or dest does.
-func (c *Call) pathInfo(r *Result, path string) *Result {
-	fi, err := c.Host.Lstat(path)
-	if err != nil {
-		if !c.Check || r.Values["state"] == nil {
-			r.Set("state", "absent")
-		}
-		return r
-	}
-	st := sysStat(fi)
-	r.Set("uid", int64(st.Uid)).Set("gid", int64(st.Gid)).Set("mode", modeString(st.Mode)).Set("size", fi.Size())
-	r.Set("owner", c.Host.ownerName(int(st.Uid))).Set("group", c.Host.groupName(int(st.Gid)))
-	return r.Set("state", c.Host.fileState(path))
-}
-
-func (h *Host) ownerName(uid int) string {
+// OwnerName is a user's name, or its number if there is no such user.
+func (h *Host) OwnerName(uid int) string {
 	if a, ok := h.UserByID(uid); ok {
 		return a.Name
 	}
 	return strconv.Itoa(uid)
 }
 
-func (h *Host) groupName(gid int) string {
+// GroupName is a group's name, or its number if there is no such group.
+func (h *Host) GroupName(gid int) string {
 	if g, ok := h.GroupByID(gid); ok {
 		return g.Name
 	}
 	return strconv.Itoa(gid)
 }
 
-// record is what a typed Change says of a file: what it is and whose.
-func (h *Host) record(path string) any {
+// Record is what a typed Change says of a file: what it is and whose.
+func (h *Host) Record(path string) any {
 	fi, err := h.Lstat(path)
 	if err != nil {
 		return nil
 	}
-	st := sysStat(fi)
-	m := map[string]any{"state": h.fileState(path), "mode": modeString(st.Mode), "owner": h.ownerName(int(st.Uid)), "group": h.groupName(int(st.Gid))}
+	st := RawStat(fi)
+	m := map[string]any{"state": h.State(path), "mode": ModeString(st.Mode), "owner": h.OwnerName(int(st.Uid)), "group": h.GroupName(int(st.Gid))}
 	switch {
 	case fi.Mode().IsRegular():
 		m["size"] = fi.Size()
-		if sum, err := h.sums(path); err == nil {
-			m["sha256"] = sum.sha256
+		if sum, err := h.Sums(path); err == nil {
+			m["sha256"] = sum.SHA256
 		}
 	case fi.Mode()&fs.ModeSymlink != 0:
 		if t, err := os.Readlink(h.Path(path)); err == nil {

@@ -1,13 +1,14 @@
-package module
+package param
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
-// splitShell splits a command line into words as a POSIX shell would, quotes
+// SplitWords splits a command line into words as a POSIX shell would, quotes
 // and backslashes included; nothing is expanded and # starts no comment.
-func splitShell(s string) ([]string, error) {
+func SplitWords(s string) ([]string, error) {
 	var words []string
 	var b strings.Builder
 	in, quote := false, byte(0)
@@ -59,8 +60,8 @@ func splitShell(s string) ([]string, error) {
 	return words, nil
 }
 
-// quoteShell quotes a word for a shell.
-func quoteShell(s string) string {
+// Quote quotes a word for a shell.
+func Quote(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_") == "" {
 		return s
 	}
@@ -75,14 +76,14 @@ func FreeForm(text string, names []string) (rest string, args map[string]string)
 	var kept strings.Builder
 	for i := 0; i < len(text); {
 		start := i
-		for i < len(text) && isSpace(text[i]) {
+		for i < len(text) && IsSpace(text[i]) {
 			i++
 		}
 		gap := text[start:i]
 		word := i
-		i = wordEnd(text, i)
+		i = WordEnd(text, i)
 		w := text[word:i]
-		if k, v, ok := strings.Cut(w, "="); ok && contains(names, k) {
+		if k, v, ok := strings.Cut(w, "="); ok && slices.Contains(names, k) {
 			args[k] = unquote(v)
 			continue
 		}
@@ -95,16 +96,16 @@ func FreeForm(text string, names []string) (rest string, args map[string]string)
 // SplitFreeForm turns `module: text` into arguments: for a module that takes free
 // text the key=value words it knows and the rest as _raw_params, for any
 // other all key=value words, and what is none as _raw_params.
-func (m *Module) SplitFreeForm(text string) map[string]any {
+func (m *Spec) SplitFreeForm(text string) map[string]any {
 	out := map[string]any{}
 	names := m.FreeFormArgs
 	if m.FreeForm == "" {
 		for i := 0; i < len(text); {
-			for i < len(text) && isSpace(text[i]) {
+			for i < len(text) && IsSpace(text[i]) {
 				i++
 			}
 			start := i
-			i = wordEnd(text, i)
+			i = WordEnd(text, i)
 			if k, _, ok := strings.Cut(text[start:i], "="); ok && isName(k) {
 				names = append(names, k)
 			}
@@ -115,7 +116,7 @@ func (m *Module) SplitFreeForm(text string) map[string]any {
 		out[k] = v
 	}
 	if rest != "" {
-		out[rawParams] = rest
+		out[RawParams] = rest
 	}
 	return out
 }
@@ -124,11 +125,12 @@ func isName(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+// IsSpace reports whether a byte is white space between words.
+func IsSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// wordEnd is where the word that starts at i ends; quotes and templates hold
+// WordEnd is where the word that starts at i ends; quotes and templates hold
 // spaces together.
-func wordEnd(s string, i int) int {
+func WordEnd(s string, i int) int {
 	quote, depth := byte(0), 0
 	for ; i < len(s); i++ {
 		c := s[i]
@@ -150,7 +152,7 @@ func wordEnd(s string, i int) int {
 		case depth > 0:
 		case c == '\'' || c == '"':
 			quote = c
-		case isSpace(c):
+		case IsSpace(c):
 			return i
 		}
 	}
@@ -162,13 +164,4 @@ func unquote(s string) string {
 		return s[1 : len(s)-1]
 	}
 	return s
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

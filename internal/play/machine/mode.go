@@ -1,42 +1,44 @@
-package module
+package machine
 
 import (
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"drover/internal/play/param"
 )
 
-// errMode is told for every mode that is neither octal nor symbolic.
-var errMode = errors.New("mode must be in octal or symbolic form")
+// ErrMode is told for every mode that is neither octal nor symbolic.
+var ErrMode = errors.New("mode must be in octal or symbolic form")
 
-// modeError is a mode that cannot be read, with what is wrong in it.
-type modeError string
+// ModeError is a mode that cannot be read, with what is wrong in it.
+type ModeError string
 
-func (e modeError) Error() string { return "bad symbolic permission for mode: " + string(e) }
+func (e ModeError) Error() string { return "bad symbolic permission for mode: " + string(e) }
 
-// parseMode turns a mode into permission bits (07777). cur are the bits now and
+// ParseMode turns a mode into permission bits (07777). cur are the bits now and
 // dir tells whether it is a folder: symbolic forms (u=rw,g+X,o-w) start from
 // them. umask is what a clause without u, g, o or a leaves away.
-func parseMode(mode any, cur uint32, dir bool, umask uint32) (uint32, error) {
+func ParseMode(mode any, cur uint32, dir bool, umask uint32) (uint32, error) {
 	switch v := mode.(type) {
 	case string:
 		s := strings.TrimSpace(v)
 		if s == "" {
-			return 0, errMode
+			return 0, ErrMode
 		}
 		if isDigits(s) || strings.HasPrefix(s, "0o") {
 			n, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
 			if err != nil || n > 0o7777 {
-				return 0, modeError(s)
+				return 0, ModeError(s)
 			}
 			return uint32(n), nil
 		}
 		return symbolicMode(s, cur&0o7777, dir, umask)
 	}
-	n, ok := toInt(mode)
+	n, ok := param.ToInt(mode)
 	if !ok || n < 0 || n > 0o7777 {
-		return 0, errMode
+		return 0, ErrMode
 	}
 	return uint32(n), nil
 }
@@ -54,7 +56,7 @@ func symbolicMode(s string, cur uint32, dir bool, umask uint32) (uint32, error) 
 	for clause := range strings.SplitSeq(s, ",") {
 		i := strings.IndexAny(clause, "+-=")
 		if i < 0 {
-			return 0, modeError(clause)
+			return 0, ModeError(clause)
 		}
 		who, rest := clause[:i], clause[i:]
 		mask := uint32(0)
@@ -62,7 +64,7 @@ func symbolicMode(s string, cur uint32, dir bool, umask uint32) (uint32, error) 
 			who, mask = "a", umask
 		}
 		if strings.Trim(who, "ugoa") != "" {
-			return 0, modeError(clause)
+			return 0, ModeError(clause)
 		}
 		if strings.Contains(who, "a") {
 			who = "ugo"
@@ -78,7 +80,7 @@ func symbolicMode(s string, cur uint32, dir bool, umask uint32) (uint32, error) 
 				rest = ""
 			}
 			if strings.Trim(perms, "rwxXstugo") != "" || len(perms) > 1 && strings.ContainsAny(perms, "ugo") {
-				return 0, modeError(clause)
+				return 0, ModeError(clause)
 			}
 			cur = applyClause(cur, who, op, perms, dir, mask)
 		}
@@ -142,5 +144,5 @@ func applyClause(cur uint32, who string, op byte, perms string, dir bool, mask u
 	return cur
 }
 
-// modeString is a mode as Ansible returns it: "0644".
-func modeString(bits uint32) string { return fmt.Sprintf("0%03o", bits&0o7777) }
+// ModeString is a mode as Ansible returns it: "0644".
+func ModeString(bits uint32) string { return fmt.Sprintf("0%03o", bits&0o7777) }
