@@ -156,7 +156,7 @@ func (f *Fleet) reportEvents(before *api.Host, r *api.Report) []*api.Event {
 		for _, s := range r.Sections {
 			n += s.Changes
 		}
-		if r.Reason == "timer" && last != nil && last.Hash == r.Hash && !last.Failed {
+		if r.Reason != "new" && last != nil && last.Hash == r.Hash && !last.Failed {
 			add("host.drifted", "%s had drifted: %s", r.Host, counted(n, "thing was put right", "things were put right"))
 		} else {
 			add("host.changed", "%s changed: %s", r.Host, counted(n, "thing", "things"))
