@@ -342,7 +342,7 @@ func (p *playPrinter) diffLine(l string) {
 
 // recap prints the counts of all hosts.
 func (p *playPrinter) recap(r *engine.Recap) {
-	if r == nil || len(r.Order) == 0 {
+	if r == nil {
 		return
 	}
 	p.banner("PLAY RECAP")

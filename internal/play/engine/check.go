@@ -96,6 +96,12 @@ type checker struct {
 	errs    []*api.Error
 	seen    map[string]bool
 	files   map[string]bool
+
+	// Of the play at hand: what notifies, the handlers that includes bring, and
+	// whether some include cannot be followed.
+	notified []*common
+	brought  []*Task
+	unsure   bool
 }
 
 // Check is the compile step: it finds what would fail, or silently do
@@ -136,11 +142,18 @@ func (c *checker) add(e *api.Error) {
 }
 
 func (c *checker) play(pl *Play) {
+	c.notified, c.brought, c.unsure, c.files = nil, nil, false, map[string]bool{}
 	for _, s := range pl.program {
 		c.nodes(pl, s.nodes)
 	}
 	for _, h := range pl.handlers {
 		c.task(pl, h)
+	}
+	if !c.unsure {
+		handlers := append(slices.Clone(pl.handlers), c.brought...)
+		for _, n := range c.notified {
+			c.notifies(handlers, n)
+		}
 	}
 	c.dicts(pl.vars, pl.at)
 	for _, r := range pl.roles {
@@ -186,7 +199,6 @@ func (c *checker) nodes(pl *Play, ns []node) {
 			if n.role != nil {
 				c.dicts([]*value.Dict{n.role.defaults, n.role.vars}, n.at)
 			}
-			c.notifies(pl, &n.common)
 			c.nodes(pl, n.body)
 			c.nodes(pl, n.rescue)
 			c.nodes(pl, n.always)
@@ -236,7 +248,7 @@ func (c *checker) task(pl *Play, t *Task) {
 		at := t.loop.at
 		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "with_" + t.loopWith, Message: fmt.Sprintf("'with_%s' is not a valid attribute for a Task: lookup '%s' was not found", t.loopWith, t.loopWith), Remedy: source.DidYouMean(t.loopWith, keysOf(c.lookups))})
 	}
-	c.notifies(pl, &t.common)
+	c.notified = append(c.notified, &t.common)
 	switch t.action {
 	case "include_tasks":
 		c.include(pl, t)
@@ -251,6 +263,7 @@ func (c *checker) task(pl *Play, t *Task) {
 func (c *checker) include(pl *Play, t *Task) {
 	name := t.rawOr("file")
 	if name == "" || jinja.HasTemplate(name) {
+		c.unsure = true
 		return
 	}
 	l := &loader{p: c.p, play: pl, role: t.role, dir: t.dir, late: true, handlers: t.handler}
@@ -280,6 +293,7 @@ func (c *checker) include(pl *Play, t *Task) {
 	for _, e := range l.errs {
 		c.add(e)
 	}
+	c.brought = append(c.brought, l.newHandlers...)
 	c.nodes(pl, ns)
 }
 
@@ -287,6 +301,7 @@ func (c *checker) includeRole(pl *Play, t *Task) {
 	l := &loader{p: c.p, play: pl, role: t.role, dir: t.dir, late: true}
 	u := l.useOf(t, t.args)
 	if u.name == "" || jinja.HasTemplate(u.name) || jinja.HasTemplate(u.tasksFrom+u.varsFrom+u.defaultsFrom+u.handlersFrom) {
+		c.unsure = true
 		return
 	}
 	key := "role " + u.name + "\x00" + u.tasksFrom
@@ -299,11 +314,10 @@ func (c *checker) includeRole(pl *Play, t *Task) {
 	for _, e := range l.errs {
 		c.add(e)
 	}
-	sub := *pl
-	sub.handlers = append(slices.Clone(pl.handlers), l.newHandlers...)
-	c.nodes(&sub, ns)
+	c.brought = append(c.brought, l.newHandlers...)
+	c.nodes(pl, ns)
 	for _, h := range l.newHandlers {
-		c.task(&sub, h)
+		c.task(pl, h)
 	}
 }
 
@@ -461,28 +475,23 @@ func (c *checker) uses(u jinja.Uses, at api.Place) {
 func short(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // notifies finds notifications that no handler answers.
-func (c *checker) notifies(pl *Play, t *common) {
+func (c *checker) notifies(handlers []*Task, t *common) {
 	for _, l := range t.notify {
-		if l.tmpl {
-			continue
-		}
 		name := l.text()
-		if name == "" || c.handled(pl, name) {
+		if l.tmpl || name == "" || handled(handlers, name) {
 			continue
 		}
 		var known []string
 		unsure := false
-		for _, h := range pl.handlers {
-			if holdsTemplate(h.name) {
-				unsure = true
-			}
+		for _, h := range handlers {
+			unsure = unsure || holdsTemplate(h.name)
 			known = append(known, h.name)
 			for _, x := range h.listen {
 				unsure = unsure || x.tmpl
 				known = append(known, x.text())
 			}
 		}
-		if unsure || c.dynamicRoles(pl) {
+		if unsure {
 			continue
 		}
 		at := l.at
@@ -490,47 +499,16 @@ func (c *checker) notifies(pl *Play, t *common) {
 	}
 }
 
-func (c *checker) handled(pl *Play, name string) bool {
-	for _, h := range pl.handlers {
-		if h.name == name {
+func handled(handlers []*Task, name string) bool {
+	return slices.ContainsFunc(handlers, func(h *Task) bool {
+		if h.name == name || h.action == "include_tasks" {
 			return true
 		}
 		if h.role != nil && (h.role.name+" : "+h.name == name || h.role.def.name+" : "+h.name == name) {
 			return true
 		}
-		for _, l := range h.listen {
-			if l.text() == name {
-				return true
-			}
-		}
-		if h.action == "include_tasks" {
-			return true
-		}
-	}
-	return false
-}
-
-// dynamicRoles reports whether the play includes roles as it runs: they may
-// bring handlers that are not known yet.
-func (c *checker) dynamicRoles(pl *Play) bool {
-	found := false
-	var walk func(ns []node)
-	walk = func(ns []node) {
-		for _, n := range ns {
-			switch n := n.(type) {
-			case *Block:
-				walk(n.body)
-				walk(n.rescue)
-				walk(n.always)
-			case *Task:
-				found = found || n.action == "include_role" || n.action == "include_tasks"
-			}
-		}
-	}
-	for _, s := range pl.program {
-		walk(s.nodes)
-	}
-	return found
+		return slices.ContainsFunc(h.listen, func(l *lit) bool { return l.text() == name })
+	})
 }
 
 // inventory checks the templates of the inventory's variables.
