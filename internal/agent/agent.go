@@ -149,7 +149,7 @@ func (s *State) parsed() (*pki.Identity, error) {
 }
 
 var errNotJoined = api.Errorf(api.CodeInvalid, "this host has not joined a fleet").
-	WithRemedy("run `drover-agent join` with a token from `drover enroll` or `drover token create --join`")
+	WithRemedy("run `drover-agent join` with a token from `drover enroll` or `drover token join`")
 
 // Run works until ctx ends; then it waits for what must not be torn: a running
 // converge and the jobs are told to end, and their results are kept.

@@ -57,10 +57,10 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 	}
 	u, err := url.Parse(cfg.Server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, &api.Error{Code: api.CodeInvalid, Field: "server", Message: "the server's address must begin with https://", Remedy: "copy the whole line that `drover token create --join` printed"}
+		return nil, &api.Error{Code: api.CodeInvalid, Field: "server", Message: "the server's address must begin with https://", Remedy: "copy the whole line that `drover token join` printed"}
 	}
 	if strings.TrimSpace(cfg.Token) == "" {
-		return nil, &api.Error{Code: api.CodeInvalid, Field: "token", Message: "there is no join token", Remedy: "give --token, or DROVER_TOKEN, from `drover token create --join`"}
+		return nil, &api.Error{Code: api.CodeInvalid, Field: "token", Message: "there is no join token", Remedy: "give --token, or DROVER_TOKEN, from `drover token join`"}
 	}
 	pin, transport := normalPin(cfg.Pin), cfg.Transport
 	if pin != "" && transport == nil {
