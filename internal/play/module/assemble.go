@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"drover/internal/play/machine"
+	"drover/internal/play/pyre"
 )
 
 var assembleModule = &Module{
@@ -25,7 +26,7 @@ var assembleModule = &Module{
 // names. With remote_src=false the pieces come with the request (Sources).
 func runAssemble(ctx context.Context, c *Call) *Result {
 	h, src, dest := c.Host, c.Str("src"), c.Str("dest")
-	var match *pyRegex
+	var match *pyre.Regexp
 	if c.Str("regexp") != "" {
 		var bad *Result
 		if match, bad = c.compileArg("regexp"); bad != nil {
@@ -39,7 +40,7 @@ func runAssemble(ctx context.Context, c *Call) *Result {
 		if match == nil {
 			return true
 		}
-		ok, err := match.match(name)
+		ok, err := match.Match(name)
 		return ok && err == nil
 	}
 	var pieces [][]byte

@@ -118,7 +118,7 @@ func (e *edit) blockPlace(lines []string) (int, *Result) {
 	}
 	at := len(lines)
 	for i, l := range lines {
-		ok, err := re.match(stripEnd(l))
+		ok, err := re.Match(stripEnd(l))
 		if err != nil {
 			return 0, Fail("%v", err)
 		}

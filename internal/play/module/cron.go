@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
+
+	"drover/internal/play/crontab"
 )
 
 var cronModule = &Module{
@@ -25,99 +26,6 @@ var cronModule = &Module{
 	},
 	MutuallyExclusive: [][]string{{"insertafter", "insertbefore"}},
 	Run:               runCron,
-}
-
-const cronMark = "#Ansible: "
-
-var cronEnvLine = regexp.MustCompile(`^([^\s=#]+)\s*=`)
-
-// crontab is a table of jobs as lines. Only what is asked for is touched; every
-// other line stays as it is.
-type crontab []string
-
-func parseCrontab(s string) crontab {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
-}
-
-func (t crontab) String() string {
-	if len(t) == 0 {
-		return ""
-	}
-	return strings.Join(t, "\n") + "\n"
-}
-
-// job finds a named job: the line of its mark, and whether a job follows.
-func (t crontab) job(name string) (at int, hasJob bool) {
-	for i, l := range t {
-		if l == cronMark+name {
-			return i, i+1 < len(t) && !strings.HasPrefix(t[i+1], cronMark)
-		}
-	}
-	return -1, false
-}
-
-// setJob adds or replaces a named job. A line that is the job already but has
-// no mark gets one.
-func (t crontab) setJob(name, line string) crontab {
-	if at, hasJob := t.job(name); at >= 0 {
-		out := append(crontab{}, t...)
-		if hasJob {
-			out[at+1] = line
-			return out
-		}
-		return insertAt(out, at+1, line)
-	}
-	for i, l := range t {
-		if l == line && (i == 0 || !strings.HasPrefix(t[i-1], cronMark)) {
-			return insertAt(t, i, cronMark+name)
-		}
-	}
-	return insertAt(t, len(t), cronMark+name, line)
-}
-
-func (t crontab) removeJob(name string) crontab {
-	at, hasJob := t.job(name)
-	if at < 0 {
-		return t
-	}
-	end := at + 1
-	if hasJob {
-		end++
-	}
-	return append(append(crontab{}, t[:at]...), t[end:]...)
-}
-
-func (t crontab) jobs() []any {
-	out := []any{}
-	for _, l := range t {
-		if n, ok := strings.CutPrefix(l, cronMark); ok {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-// env finds a variable's line.
-func (t crontab) env(name string) int {
-	for i, l := range t {
-		if m := cronEnvLine.FindStringSubmatch(l); m != nil && m[1] == name {
-			return i
-		}
-	}
-	return -1
-}
-
-func (t crontab) envs() []any {
-	out := []any{}
-	for _, l := range t {
-		if m := cronEnvLine.FindStringSubmatch(l); m != nil {
-			out = append(out, m[1])
-		}
-	}
-	return out
 }
 
 // cronTask is one run of the module: which table, and where it is kept.
@@ -145,7 +53,7 @@ func runCron(ctx context.Context, c *Call) *Result {
 	if bad != nil {
 		return bad
 	}
-	r := (&Result{}).Set("jobs", after.jobs()).Set("envs", after.envs())
+	r := (&Result{}).Set("jobs", after.Jobs()).Set("envs", after.Envs())
 	if f := c.Str("cron_file"); f != "" {
 		r.Set("cron_file", f)
 	}
@@ -189,15 +97,15 @@ func (t *cronTask) title() string {
 }
 
 // entry is the job or variable as the record of the change tells it.
-func (t *cronTask) entry(tab crontab) any {
+func (t *cronTask) entry(tab crontab.Table) any {
 	name := t.Str("name")
 	if t.Bool("env") {
-		if i := tab.env(name); i >= 0 {
+		if i := tab.Env(name); i >= 0 {
 			return tab[i]
 		}
 		return nil
 	}
-	at, hasJob := tab.job(name)
+	at, hasJob := tab.Job(name)
 	if at < 0 || !hasJob {
 		return nil
 	}
@@ -207,8 +115,8 @@ func (t *cronTask) entry(tab crontab) any {
 func (t *cronTask) check() *Result {
 	present := t.Str("state") == "present"
 	timed := false
-	for _, f := range cronFields {
-		timed = timed || t.Has(f.name) && t.Str(f.name) != "*"
+	for _, f := range crontab.Fields {
+		timed = timed || t.Has(f.Name) && t.Str(f.Name) != "*"
 	}
 	switch {
 	case t.Str("special_time") != "" && timed:
@@ -226,41 +134,41 @@ func (t *cronTask) check() *Result {
 		}
 	}
 	if present && !t.Bool("env") && t.Str("special_time") == "" {
-		for _, f := range cronFields {
-			if err := f.check(t.Str(f.name)); err != nil {
-				return Fail("cannot use %s: %v", f.name, err)
+		for _, f := range crontab.Fields {
+			if err := f.Check(t.Str(f.Name)); err != nil {
+				return Fail("cannot use %s: %v", f.Name, err)
 			}
 		}
 	}
 	return nil
 }
 
-func (t *cronTask) edit(tab crontab) (crontab, *Result) {
+func (t *cronTask) edit(tab crontab.Table) (crontab.Table, *Result) {
 	name := t.Str("name")
 	present := t.Str("state") == "present"
 	if !t.Bool("env") {
 		if !present {
-			return tab.removeJob(name), nil
+			return tab.RemoveJob(name), nil
 		}
-		return tab.setJob(name, t.line()), nil
+		return tab.SetJob(name, t.line()), nil
 	}
-	at := tab.env(name)
+	at := tab.Env(name)
 	if !present {
 		if at < 0 {
 			return tab, nil
 		}
-		return append(append(crontab{}, tab[:at]...), tab[at+1:]...), nil
+		return append(append(crontab.Table{}, tab[:at]...), tab[at+1:]...), nil
 	}
 	line := fmt.Sprintf("%s=\"%s\"", name, t.Str("job"))
 	if at >= 0 {
-		out := append(crontab{}, tab...)
+		out := append(crontab.Table{}, tab...)
 		out[at] = line
 		return out, nil
 	}
 	at = 0
 	for _, where := range []string{"insertafter", "insertbefore"} {
 		if v := t.Str(where); v != "" {
-			if at = tab.env(v); at < 0 {
+			if at = tab.Env(v); at < 0 {
 				return nil, Fail("Variable named '%s' not found.", v)
 			}
 			if where == "insertafter" {
@@ -268,7 +176,7 @@ func (t *cronTask) edit(tab crontab) (crontab, *Result) {
 			}
 		}
 	}
-	return insertAt(tab, at, line), nil
+	return slices.Insert(slices.Clone(tab), at, line), nil
 }
 
 // line is the job's line in the table.
@@ -277,8 +185,8 @@ func (t *cronTask) line() string {
 	if s := t.Str("special_time"); s != "" {
 		parts = append(parts, "@"+s)
 	} else {
-		for _, f := range cronFields {
-			parts = append(parts, t.Str(f.name))
+		for _, f := range crontab.Fields {
+			parts = append(parts, t.Str(f.Name))
 		}
 	}
 	if t.file != "" {
@@ -290,65 +198,6 @@ func (t *cronTask) line() string {
 		line = "#" + line
 	}
 	return line
-}
-
-// cronField is one of a job's time fields and what may stand in it.
-type cronField struct {
-	name     string
-	min, max int
-	words    string // names for min, min+1 …
-}
-
-var cronFields = []cronField{
-	{"minute", 0, 59, ""}, {"hour", 0, 23, ""}, {"day", 1, 31, ""},
-	{"month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"}, {"weekday", 0, 7, "sun mon tue wed thu fri sat"},
-}
-
-// check tells what is wrong with a field: lists of numbers, ranges, names and
-// steps are right. A field cron itself would not take stops its whole table.
-func (f cronField) check(s string) error {
-	if s == "" {
-		return errors.New("it is empty; use * for every one")
-	}
-	for part := range strings.SplitSeq(s, ",") {
-		span, step, stepped := strings.Cut(part, "/")
-		if stepped {
-			if n, err := strconv.Atoi(step); err != nil || n < 1 {
-				return fmt.Errorf("%q: the step after / is a number above 0", part)
-			}
-		}
-		if span == "*" {
-			continue
-		}
-		lo, hi, ranged := strings.Cut(strings.Replace(span, "~", "-", 1), "-")
-		a, err := f.number(lo)
-		if err != nil {
-			return err
-		}
-		if !ranged {
-			continue
-		}
-		b, err := f.number(hi)
-		if err != nil {
-			return err
-		}
-		if a > b && f.name != "weekday" {
-			return fmt.Errorf("%q ends before it begins", span)
-		}
-	}
-	return nil
-}
-
-func (f cronField) number(s string) (int, error) {
-	if n, err := strconv.Atoi(s); err == nil && n >= f.min && n <= f.max {
-		return n, nil
-	}
-	for i, w := range strings.Fields(f.words) {
-		if strings.EqualFold(s, w) {
-			return f.min + i, nil
-		}
-	}
-	return 0, fmt.Errorf("%q is not between %d and %d", s, f.min, f.max)
 }
 
 // spools are where cron keeps the tables of users, by distribution.
@@ -372,7 +221,7 @@ func (t *cronTask) owner() string {
 
 // read gives the table and whether there is one. Root reads the file itself, so
 // that a run that changes nothing starts no process.
-func (t *cronTask) read(ctx context.Context) (crontab, bool, error) {
+func (t *cronTask) read(ctx context.Context) (crontab.Table, bool, error) {
 	path := t.file
 	if path == "" {
 		if t.user != "" {
@@ -393,22 +242,14 @@ func (t *cronTask) read(ctx context.Context) (crontab, bool, error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	tab := parseCrontab(string(b))
+	tab := crontab.Parse(string(b))
 	if t.file == "" {
-		tab = tab.body()
+		tab = tab.Body()
 	}
 	return tab, true, nil
 }
 
-// body leaves away the three lines that crontab(1) puts on top.
-func (t crontab) body() crontab {
-	if len(t) >= 3 && strings.HasPrefix(t[0], "# DO NOT EDIT THIS FILE") && strings.HasPrefix(t[1], "# (") && strings.HasPrefix(t[2], "# (Cron version") {
-		return t[3:]
-	}
-	return t
-}
-
-func (t *cronTask) list(ctx context.Context) (crontab, bool, error) {
+func (t *cronTask) list(ctx context.Context) (crontab.Table, bool, error) {
 	argv := []string{"crontab", "-l"}
 	if t.user != "" && t.user != t.Host.OwnerName(os.Geteuid()) {
 		argv = []string{"crontab", "-u", t.user, "-l"}
@@ -423,11 +264,11 @@ func (t *cronTask) list(ctx context.Context) (crontab, bool, error) {
 	if out.Code > 1 {
 		return nil, false, fmt.Errorf("cannot read the crontab: %s", strings.TrimSpace(string(out.Stderr)))
 	}
-	return parseCrontab(string(out.Stdout)).body(), out.Code == 0, nil
+	return crontab.Parse(string(out.Stdout)).Body(), out.Code == 0, nil
 }
 
 // keepOld copies the table that is about to be replaced.
-func (t *cronTask) keepOld(tab crontab) (string, error) {
+func (t *cronTask) keepOld(tab crontab.Table) (string, error) {
 	f, err := os.CreateTemp(t.Host.Path("/tmp"), "crontab")
 	if err != nil {
 		return "", fmt.Errorf("cannot back up the crontab: %w", err)

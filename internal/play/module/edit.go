@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"drover/internal/play/machine"
+	"drover/internal/play/pyre"
 )
 
 // edit is what the modules that change a part of a text file share: reading the
@@ -178,8 +179,8 @@ func insertAt(lines []string, i int, add ...string) []string {
 }
 
 // compileArg compiles a regular expression of a parameter.
-func (c *Call) compileArg(name string) (*pyRegex, *Result) {
-	re, err := compilePy(c.Str(name), false, false)
+func (c *Call) compileArg(name string) (*pyre.Regexp, *Result) {
+	re, err := pyre.Compile(c.Str(name), false, false)
 	if err != nil {
 		return nil, Fail("%v", fmt.Errorf("%s: %w", name, err))
 	}

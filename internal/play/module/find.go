@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"drover/internal/play/machine"
+	"drover/internal/play/pyre"
 )
 
 var findModule = &Module{
@@ -38,7 +39,7 @@ var findModule = &Module{
 type finder struct {
 	*Call
 	match, exclude func(name string) bool
-	contains       *pyRegex
+	contains       *pyre.Regexp
 	age, size      *int64
 	examined       int
 	files          []any
@@ -96,7 +97,7 @@ func (f *finder) prepare() *Result {
 		if !f.Bool("read_whole_file") {
 			s = "^(?:" + s + ")"
 		}
-		if f.contains, err = compilePy(s, false, false); err != nil {
+		if f.contains, err = pyre.Compile(s, false, false); err != nil {
 			return Fail("%v", err)
 		}
 	}
@@ -134,10 +135,10 @@ func scaled(s string, units map[byte]int64) (int64, bool) {
 
 // namer matches the last element of a path against any of the patterns.
 func namer(patterns []string, isRegex bool) (func(string) bool, error) {
-	var res []*pyRegex
+	var res []*pyre.Regexp
 	for i, p := range patterns {
 		if isRegex {
-			re, err := compilePy("^(?:"+p+")", false, false)
+			re, err := pyre.Compile("^(?:"+p+")", false, false)
 			if err != nil {
 				return nil, err
 			}
@@ -148,7 +149,7 @@ func namer(patterns []string, isRegex bool) (func(string) bool, error) {
 	}
 	return func(name string) bool {
 		if isRegex {
-			return slices.ContainsFunc(res, func(re *pyRegex) bool { ok, err := re.match(name); return ok && err == nil })
+			return slices.ContainsFunc(res, func(re *pyre.Regexp) bool { ok, err := re.Match(name); return ok && err == nil })
 		}
 		return slices.ContainsFunc(patterns, func(p string) bool { ok, err := path.Match(p, name); return ok && err == nil })
 	}, nil
@@ -283,11 +284,11 @@ func (f *finder) holds(p string) bool {
 		return false
 	}
 	if f.Bool("read_whole_file") {
-		ok, err := f.contains.match(string(b))
+		ok, err := f.contains.Match(string(b))
 		return ok && err == nil
 	}
 	for _, l := range keepLines(string(b)) {
-		if ok, err := f.contains.match(l); ok && err == nil {
+		if ok, err := f.contains.Match(l); ok && err == nil {
 			return true
 		}
 	}

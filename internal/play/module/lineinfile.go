@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"drover/internal/play/pyre"
 )
 
 var lineinfileModule = &Module{
@@ -98,7 +100,7 @@ func lineMatcher(c *Call) (func(line string) ([]int, error), *Result) {
 		if bad != nil {
 			return nil, bad
 		}
-		return func(l string) ([]int, error) { return re.find(l) }, nil
+		return func(l string) ([]int, error) { return re.Find(l) }, nil
 	case c.Has("search_string"):
 		s := c.Str("search_string")
 		return func(l string) ([]int, error) {
@@ -124,7 +126,7 @@ func (e *edit) presentLine(r *Result, lines []string, match func(string) ([]int,
 	if !e.Has("insertafter") && !e.Has("insertbefore") {
 		after = "EOF"
 	}
-	var place *pyRegex
+	var place *pyre.Regexp
 	if where := after + before; where != "EOF" && where != "BOF" && where != "" {
 		name := "insertafter"
 		if before != "" {
@@ -152,7 +154,7 @@ func (e *edit) presentLine(r *Result, lines []string, match func(string) ([]int,
 			exact = i
 		}
 		if place != nil && (spot < 0 || !first) {
-			ok, err := place.match(l)
+			ok, err := place.Match(l)
 			if err != nil {
 				return nil, Fail("%v", err)
 			}
@@ -170,7 +172,7 @@ func (e *edit) presentLine(r *Result, lines []string, match func(string) ([]int,
 				return nil, bad
 			}
 			var err error
-			if text, err = re.expand(line, stripEnd(lines[hit]), groups); err != nil {
+			if text, err = re.Expand(line, stripEnd(lines[hit]), groups); err != nil {
 				return nil, Fail("cannot fill the back-references of line: %v", err)
 			}
 		}

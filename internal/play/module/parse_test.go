@@ -137,46 +137,6 @@ func FuzzSplitShell(f *testing.F) {
 	})
 }
 
-func FuzzCrontab(f *testing.F) {
-	for _, s := range []string{"", "# c\n* * * * * x\n", "#Ansible: a\n1 * * * * b\nX=\"1\"\n", "\n\n", "#Ansible: a", "A =b\n#Ansible: a\n#Ansible: b\n"} {
-		f.Add(s, "a", "* * * * * job")
-	}
-	f.Fuzz(func(t *testing.T, s, name, job string) {
-		if strings.ContainsAny(name+job, "\n\r") || job == "" || strings.HasPrefix(job, cronMark) {
-			return
-		}
-		tab := parseCrontab(s)
-		if back := tab.String(); strings.TrimSuffix(back, "\n") != strings.TrimSuffix(s, "\n") {
-			t.Fatalf("%q is written back as %q", s, back)
-		}
-		one := tab.setJob(name, job)
-		at, hasJob := one.job(name)
-		if at < 0 || !hasJob || one[at+1] != job {
-			t.Fatalf("%q: job %q is not there: %q", s, name, one)
-		}
-		if two := one.setJob(name, job); two.String() != one.String() {
-			t.Fatalf("%q: set twice: %q and %q", s, one, two)
-		}
-		gone := one.removeJob(name)
-		if len(gone) != len(one)-2 {
-			t.Fatalf("%q: removed %d lines", s, len(one)-len(gone))
-		}
-	})
-}
-
-func FuzzCronField(f *testing.F) {
-	for _, s := range []string{"*", "*/5", "1-5", "1,2,mon", "jan-mar/2", "61", "", "1-", "~"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, c := range cronFields {
-			if err := c.check(s); err == nil && (s == "" || strings.ContainsAny(s, " \t\n")) {
-				t.Fatalf("%s takes %q", c.name, s)
-			}
-		}
-	})
-}
-
 func FuzzSysctl(f *testing.F) {
 	f.Add("a.b=1\n# c\na/b = 2", "a.b", "3")
 	f.Fuzz(func(t *testing.T, text, name, value string) {
@@ -192,31 +152,6 @@ func FuzzSysctl(f *testing.F) {
 		if again, was := editSysctl(none, name, "", false); again != none || was != "" {
 			t.Fatalf("removed twice: %q and %q", none, again)
 		}
-	})
-}
-
-func FuzzPyExpand(f *testing.F) {
-	f.Add(`(a)(?P<n>b)?`, `\1\g<n>\n\\`, "xaby")
-	f.Add(`(?<=x)a`, `\g<0>`, "xa\xff")
-	f.Fuzz(func(t *testing.T, pattern, tmpl, s string) {
-		if len(pattern)+len(s) > 60 {
-			return
-		}
-		re, err := compilePy(pattern, false, false)
-		if err != nil {
-			return
-		}
-		if re.ext != nil {
-			re.ext.MatchTimeout = 1e8
-		}
-		m, err := re.find(s)
-		if err != nil || m == nil {
-			return
-		}
-		if m[0] < 0 || m[1] > len(s) || m[0] > m[1] {
-			t.Fatalf("%q in %q: %v", pattern, s, m)
-		}
-		_, _ = re.expand(tmpl, s, m)
 	})
 }
 

@@ -3,6 +3,8 @@ package module
 import (
 	"context"
 	"fmt"
+
+	"drover/internal/play/pyre"
 )
 
 var replaceModule = &Module{
@@ -27,11 +29,11 @@ func runReplace(ctx context.Context, c *Call) *Result {
 		if c.Str("before") != "" {
 			pattern = c.Str("after") + "(?P<subsection>.*?)" + c.Str("before")
 		}
-		re, err := compilePy(pattern, false, true)
+		re, err := pyre.Compile(pattern, false, true)
 		if err != nil {
 			return Fail("%v", err)
 		}
-		m, err := re.find(e.before)
+		m, err := re.Find(e.before)
 		if err != nil {
 			return Fail("%v", err)
 		}
@@ -39,14 +41,14 @@ func runReplace(ctx context.Context, c *Call) *Result {
 			msg := fmt.Sprintf("Pattern for before/after params did not match the given file: %s", pattern)
 			return r.say(msg).Set("msg", msg)
 		}
-		g := re.group("subsection")
+		g := re.Group("subsection")
 		start, end = m[2*g], m[2*g+1]
 	}
-	re, err := compilePy(c.Str("regexp"), true, false)
+	re, err := pyre.Compile(c.Str("regexp"), true, false)
 	if err != nil {
 		return Fail("%v", err)
 	}
-	part, n, err := re.replaceAll(e.before[start:end], c.Str("replace"))
+	part, n, err := re.ReplaceAll(e.before[start:end], c.Str("replace"))
 	if err != nil {
 		return Fail("cannot replace in %s: %v", e.path, err)
 	}

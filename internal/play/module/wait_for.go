@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"drover/internal/play/pyre"
 )
 
 var waitForModule = &Module{
@@ -38,7 +40,7 @@ var waitForModule = &Module{
 // waiting is one run of the module.
 type waiting struct {
 	*Call
-	re     *pyRegex
+	re     *pyre.Regexp
 	groups []any
 	dict   map[string]any
 }
@@ -56,7 +58,7 @@ func runWaitFor(ctx context.Context, c *Call) *Result {
 		if state == "stopped" || state == "absent" || state == "drained" {
 			return Fail("cannot use search_regex with state=%s: there is nothing to search", state).Set("elapsed", 0)
 		}
-		re, err := compilePy(c.Str("search_regex"), true, false)
+		re, err := pyre.Compile(c.Str("search_regex"), true, false)
 		if err != nil {
 			return Fail("cannot use the search_regex %q: %v", c.Str("search_regex"), err).Set("elapsed", 0)
 		}
@@ -182,7 +184,7 @@ func (w *waiting) reached(ctx context.Context, deadline time.Time) bool {
 }
 
 func (w *waiting) search(text string) bool {
-	at, err := w.re.find(text)
+	at, err := w.re.Find(text)
 	if err != nil || at == nil {
 		return false
 	}
@@ -197,7 +199,7 @@ func (w *waiting) search(text string) bool {
 		w.groups = append(w.groups, group(i))
 	}
 	for _, m := range namedGroup.FindAllStringSubmatch(w.Str("search_regex"), -1) {
-		w.dict[m[1]] = group(w.re.group(m[1]))
+		w.dict[m[1]] = group(w.re.Group(m[1]))
 	}
 	return true
 }

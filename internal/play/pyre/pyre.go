@@ -1,4 +1,6 @@
-package module
+// Package pyre matches regular expressions in Python's syntax, and fills its
+// replacements, over bytes.
+package pyre
 
 import (
 	"fmt"
@@ -11,16 +13,16 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// pyRegex is a regular expression in Python's syntax over bytes. The usual ones
+// Regexp is a regular expression in Python's syntax over bytes. The usual ones
 // run on Go's own engine, which takes linear time; those with look-around or
 // back-references run on one that backtracks, with a time limit.
-type pyRegex struct {
+type Regexp struct {
 	std *regexp.Regexp
 	ext *regexp2.Regexp
 }
 
-// compilePy compiles a pattern; multiline makes ^ and $ match at every line.
-func compilePy(pattern string, multiline, dotall bool) (*pyRegex, error) {
+// Compile compiles a pattern; multiline makes ^ and $ match at every line.
+func Compile(pattern string, multiline, dotall bool) (*Regexp, error) {
 	src := strings.ReplaceAll(pattern, `\Z`, `\z`)
 	flags := ""
 	if multiline {
@@ -34,7 +36,7 @@ func compilePy(pattern string, multiline, dotall bool) (*pyRegex, error) {
 		prefix = "(?" + flags + ")"
 	}
 	if re, err := regexp.Compile(prefix + src); err == nil {
-		return &pyRegex{std: re}, nil
+		return &Regexp{std: re}, nil
 	}
 	src = strings.ReplaceAll(src, "(?P<", "(?<")
 	for {
@@ -60,7 +62,7 @@ func compilePy(pattern string, multiline, dotall bool) (*pyRegex, error) {
 		return nil, fmt.Errorf("cannot read the regular expression %q: %v", pattern, err)
 	}
 	re.MatchTimeout = 20 * time.Second
-	return &pyRegex{ext: re}, nil
+	return &Regexp{ext: re}, nil
 }
 
 // latin makes one rune of each byte, so that positions in runes are positions
@@ -83,9 +85,9 @@ func latin(s string) string {
 	return string(r)
 }
 
-// find is the first match: pairs of start and end for the whole and each group,
+// Find is the first match: pairs of start and end for the whole and each group,
 // -1 where a group took no part; nil if there is none.
-func (p *pyRegex) find(s string) ([]int, error) {
+func (p *Regexp) Find(s string) ([]int, error) {
 	if p.std != nil {
 		return p.std.FindStringSubmatchIndex(s), nil
 	}
@@ -96,7 +98,7 @@ func (p *pyRegex) find(s string) ([]int, error) {
 	return p.extMatch(m), nil
 }
 
-func (p *pyRegex) extMatch(m *regexp2.Match) []int {
+func (p *Regexp) extMatch(m *regexp2.Match) []int {
 	var out []int
 	for _, g := range m.Groups() {
 		if len(g.Captures) == 0 {
@@ -108,16 +110,16 @@ func (p *pyRegex) extMatch(m *regexp2.Match) []int {
 	return out
 }
 
-// match reports whether the pattern is found anywhere in s.
-func (p *pyRegex) match(s string) (bool, error) {
+// Match reports whether the pattern is found anywhere in s.
+func (p *Regexp) Match(s string) (bool, error) {
 	if p.std != nil {
 		return p.std.MatchString(s), nil
 	}
 	return p.ext.MatchString(latin(s))
 }
 
-// findAll are all matches that do not overlap.
-func (p *pyRegex) findAll(s string) ([][]int, error) {
+// FindAll are all matches that do not overlap.
+func (p *Regexp) FindAll(s string) ([][]int, error) {
 	if p.std != nil {
 		return p.std.FindAllStringSubmatchIndex(s, -1), nil
 	}
@@ -130,7 +132,8 @@ func (p *pyRegex) findAll(s string) ([][]int, error) {
 	return out, err
 }
 
-func (p *pyRegex) group(name string) int {
+// Group is the number of a group by number or name, below 0 if there is none.
+func (p *Regexp) Group(name string) int {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n
 	}
@@ -140,8 +143,8 @@ func (p *pyRegex) group(name string) int {
 	return p.ext.GroupNumberFromName(name)
 }
 
-// expand writes a replacement in Python's syntax: \1, \g<1>, \g<name>, \n, \\.
-func (p *pyRegex) expand(tmpl, s string, m []int) (string, error) {
+// Expand writes a replacement in Python's syntax: \1, \g<1>, \g<name>, \n, \\.
+func (p *Regexp) Expand(tmpl, s string, m []int) (string, error) {
 	var b strings.Builder
 	put := func(n int) error {
 		if n < 0 || 2*n+1 >= len(m) {
@@ -167,7 +170,7 @@ func (p *pyRegex) expand(tmpl, s string, m []int) (string, error) {
 			}
 			name := tmpl[i+2 : i+end]
 			i += end
-			n := p.group(name)
+			n := p.Group(name)
 			if n < 0 {
 				return "", fmt.Errorf("unknown group name %q", name)
 			}
@@ -211,16 +214,16 @@ func (p *pyRegex) expand(tmpl, s string, m []int) (string, error) {
 
 func isOctal(s string) bool { return strings.Trim(s, "01234567") == "" && s[0] <= '3' }
 
-// replaceAll replaces every match and tells how many there were.
-func (p *pyRegex) replaceAll(s, tmpl string) (string, int, error) {
-	all, err := p.findAll(s)
+// ReplaceAll replaces every match and tells how many there were.
+func (p *Regexp) ReplaceAll(s, tmpl string) (string, int, error) {
+	all, err := p.FindAll(s)
 	if err != nil {
 		return "", 0, err
 	}
 	var b strings.Builder
 	at := 0
 	for _, m := range all {
-		x, err := p.expand(tmpl, s, m)
+		x, err := p.Expand(tmpl, s, m)
 		if err != nil {
 			return "", 0, err
 		}
