@@ -2,6 +2,7 @@ package filter
 
 import (
 	"slices"
+	"strings"
 
 	"drover/internal/play/jinja"
 	"drover/internal/play/value"
@@ -20,7 +21,7 @@ func (s *set) dataFilters() map[string]jinja.Filter {
 			y, err := difference(b, a)
 			return append(x, y...), err
 		}),
-		"unique": fUnique, "extract": fExtract, "rekey_on_member": fRekey, "mandatory": fMandatory, "bool": fBool, "ternary": fTernary,
+		"extract": fExtract, "rekey_on_member": fRekey, "mandatory": fMandatory, "bool": fBool, "ternary": fTernary,
 		"type_debug": func(c *jinja.Call) (value.Value, error) {
 			if _, ok := c.In().(*value.Undefined); ok {
 				return "UndefinedMarker", nil
@@ -51,8 +52,13 @@ func fMandatory(c *jinja.Call) (value.Value, error) {
 }
 
 func fBool(c *jinja.Call) (value.Value, error) {
-	if c.In() == nil {
-		return nil, nil
+	if s, ok := value.StrOf(c.In()); ok {
+		// Fewer words than for a module's parameter: "y" and "t" are not among them.
+		switch strings.ToLower(s) {
+		case "yes", "on", "1", "true":
+			return true, c.Rest().Check(0)
+		}
+		return false, c.Rest().Check(0)
 	}
 	return truthOf(c.In()), c.Rest().Check(0)
 }
@@ -595,37 +601,6 @@ func difference(a, b []value.Value) ([]value.Value, error) {
 		}
 	}
 	return uniqueItems(kept)
-}
-
-// fUnique is Jinja's, but text counts with its case unless told otherwise.
-func fUnique(c *jinja.Call) (value.Value, error) {
-	a := c.Rest()
-	if err := a.Check(0, "case_sensitive", "attribute"); err != nil {
-		return nil, err
-	}
-	items, err := c.List()
-	if err != nil {
-		return nil, err
-	}
-	cs := true
-	if v := a.Or(0, "case_sensitive", nil); v != nil {
-		if cs, err = value.Truth(v); err != nil {
-			return nil, err
-		}
-	}
-	attr := a.Or(1, "attribute", nil)
-	return jinja.Unique(items, func(v value.Value) (value.Value, error) {
-		if attr != nil {
-			var err error
-			if v, err = c.Attr(v, attr); err != nil {
-				return nil, err
-			}
-		}
-		if s, ok := value.StrOf(v); ok && !cs {
-			return value.Lower(s), nil
-		}
-		return v, nil
-	})
 }
 
 func fExtract(c *jinja.Call) (value.Value, error) {

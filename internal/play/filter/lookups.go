@@ -184,7 +184,36 @@ func lSubelements(c *LookupCall) ([]value.Value, error) {
 		}
 		kept = append(kept, e)
 	}
-	return subelements(kept, c.Terms[1], skip)
+	pairs, err := subelements(kept, c.Terms[1], skip)
+	if err != nil {
+		return nil, err
+	}
+	// The lookup, unlike the filter, takes the list out of the item.
+	keys := strings.Split(value.Str(c.Terms[1]), ".")
+	var last, cut value.Value
+	for _, p := range pairs {
+		t := p.(value.Tuple)
+		if last != t[0] {
+			last, cut = t[0], without(t[0], keys)
+		}
+		t[0] = cut
+	}
+	return pairs, nil
+}
+
+// without copies a dictionary less the value at a path of keys.
+func without(v value.Value, path []string) value.Value {
+	d, ok := v.(*value.Dict)
+	if !ok {
+		return v
+	}
+	c := d.Copy()
+	if len(path) == 1 {
+		c.Delete(path[0])
+	} else if inner, ok := c.GetString(path[0]); ok {
+		c.Set(path[0], without(inner, path[1:]))
+	}
+	return c
 }
 
 var sequenceForm = regexp.MustCompile(`^(?:(0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)-)?(0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(?:/(0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*))?(?::(.+))?$`)
@@ -368,11 +397,6 @@ func lFlattened(c *LookupCall) ([]value.Value, error) {
 
 func lRandomChoice(c *LookupCall) ([]value.Value, error) {
 	items := c.Terms
-	if len(items) == 1 && !c.Loop {
-		if l, ok := listItems(items[0]); ok {
-			items = l
-		}
-	}
 	if len(items) == 0 {
 		return []value.Value{}, nil
 	}

@@ -81,10 +81,17 @@ func fRoot(c *jinja.Call) (value.Value, error) {
 	if err != nil {
 		return nil, filterError("root() can only be used on numbers: " + err.Error())
 	}
-	if base == 2 {
+	switch base {
+	case 2:
 		return math.Sqrt(x), nil
+	case 3:
+		return math.Cbrt(x), nil
 	}
-	return math.Pow(x, 1/base), nil
+	r := math.Pow(x, 1/base)
+	if n := math.Round(r); math.Pow(n, base) == x {
+		return n, nil
+	}
+	return r, nil
 }
 
 // sizes are the units of bytes, the largest first.
@@ -180,6 +187,7 @@ func fHumanToBytes(c *jinja.Call) (value.Value, error) {
 	if bits {
 		class, long = "b", "bit"
 	}
+	prefixes := map[string]string{"Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "K": "kilo", "B": ""}
 	bad := func() (value.Value, error) {
 		return nil, filterError("human_to_bytes() failed to convert " + in + " (unit = " + unit + "). The suffix must be one of Y, Z, E, P, T, G, M, K, B")
 	}
@@ -188,9 +196,7 @@ func fHumanToBytes(c *jinja.Call) (value.Value, error) {
 	}
 	if len(unit) > 1 {
 		rest := unit[1:]
-		l := strings.ToLower(unit)
-		word := strings.Contains(l, long) && !(sizes[i].unit == "B" && !strings.HasPrefix(l, long))
-		if rest != class && !word {
+		if rest != class && strings.ToLower(unit) != prefixes[sizes[i].unit]+long {
 			return bad()
 		}
 	}
@@ -223,7 +229,7 @@ func (s *set) strftime(c *jinja.Call) (value.Value, error) {
 		return nil, err
 	}
 	if utc {
-		t = t.UTC()
+		t = t.In(time.FixedZone("GMT", 0))
 	}
 	return value.Strftime(t, format), nil
 }

@@ -356,15 +356,7 @@ func fComment(c *jinja.Call) (value.Value, error) {
 		text = strings.TrimSuffix(text, decoration) + trimmed
 	}
 	b.WriteString(text)
-	if v := line("postfix"); v != "" {
-		b.WriteString(nl)
-		for i := range count("postfix_count") {
-			if i > 0 {
-				b.WriteString(nl)
-			}
-			b.WriteString(v)
-		}
-	}
+	b.WriteString(strings.Repeat(nl+line("postfix"), count("postfix_count")))
 	if v := opt("end", ""); v != "" {
 		b.WriteString(nl + v)
 	}

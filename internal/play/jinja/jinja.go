@@ -105,6 +105,10 @@ type Options struct {
 	LstripBlocks               bool   // blanks before a block are dropped
 	KeepTrailingNewline        bool
 	NewlineSequence            string // "\n"
+	// RawStrings keeps backslashes in text literals within {{ }}, as Ansible
+	// does for what stands in playbooks and variables (not in template files,
+	// in {% %} or in bare expressions).
+	RawStrings bool
 }
 
 func (o *Options) defaults() {

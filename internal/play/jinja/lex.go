@@ -295,10 +295,10 @@ func (l *lexer) expression(end string, kind tokenKind) error {
 		start := l.pos
 		switch {
 		case c == '"' || c == '\'':
-			if err := l.str(); err != nil {
+			if err := l.str(kind); err != nil {
 				return err
 			}
-		case c >= '0' && c <= '9' || c >= utf8.RuneSelf && false:
+		case c >= '0' && c <= '9':
 			if err := l.number(); err != nil {
 				return err
 			}
@@ -390,7 +390,7 @@ func operator(s string) string {
 	return ""
 }
 
-func (l *lexer) str() error {
+func (l *lexer) str(kind tokenKind) error {
 	quote := l.src[l.pos]
 	start := l.pos
 	i := start + 1
@@ -410,7 +410,7 @@ func (l *lexer) str() error {
 		}
 	}
 	s := l.src[start+1 : i]
-	if escaped {
+	if escaped && !(l.o.RawStrings && kind == tVarEnd) {
 		var err error
 		if s, err = unescape(s, start+1); err != nil {
 			return err

@@ -414,6 +414,8 @@ func (e *emitter) scalar(d *doc, c context) {
 		e.indicator("!!"+d.tag, true, false, false)
 	}
 	split := !c.simpleKey
+	e.push(true, false)
+	defer e.pop()
 	switch style {
 	case '"':
 		e.doubleQuoted(d.text, split)
@@ -424,7 +426,7 @@ func (e *emitter) scalar(d *doc, c context) {
 	case '>':
 		e.folded(d.text)
 	default:
-		e.plain(d.text, split, c.root)
+		e.plain(d.text, split)
 	}
 }
 

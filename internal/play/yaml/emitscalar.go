@@ -34,10 +34,7 @@ func (e *emitter) breaks(s []rune) {
 	e.whitespace, e.indention, e.column = true, true, 0
 }
 
-func (e *emitter) plain(text string, split, root bool) {
-	if root {
-		e.openEnded = true
-	}
+func (e *emitter) plain(text string, split bool) {
 	if text == "" {
 		return
 	}
@@ -180,49 +177,34 @@ func (e *emitter) literal(text string) {
 		e.openEnded = true
 	}
 	e.lineBreak()
-	e.blockIndent(func() {
-		breaks := true
-		rest := []rune(text)
-		for len(rest) > 0 {
-			i := 0
-			if breaks {
-				for i < len(rest) && isBreak(rest[i]) {
-					i++
-				}
-				e.breaks(rest[:i])
-				if i < len(rest) {
-					e.writeIndent()
-				}
-				if i == 0 {
-					e.writeIndent()
-				}
-				breaks = false
-			} else {
-				for i < len(rest) && !isBreak(rest[i]) {
-					i++
-				}
-				e.write(string(rest[:i]))
-				if i == len(rest) {
-					e.lineBreak()
-				}
-				breaks = true
+	breaks := true
+	rest := []rune(text)
+	for len(rest) > 0 {
+		i := 0
+		if breaks {
+			for i < len(rest) && isBreak(rest[i]) {
+				i++
 			}
-			rest = rest[i:]
+			e.breaks(rest[:i])
+			if i < len(rest) {
+				e.writeIndent()
+			}
+			if i == 0 {
+				e.writeIndent()
+			}
+			breaks = false
+		} else {
+			for i < len(rest) && !isBreak(rest[i]) {
+				i++
+			}
+			e.write(string(rest[:i]))
+			if i == len(rest) {
+				e.lineBreak()
+			}
+			breaks = true
 		}
-	})
-}
-
-// blockIndent runs f one level deeper: block scalars are indented below
-// what they belong to.
-func (e *emitter) blockIndent(f func()) {
-	old := e.indent
-	if e.indent < 0 {
-		e.indent = e.best
-	} else {
-		e.indent += e.best
+		rest = rest[i:]
 	}
-	f()
-	e.indent = old
 }
 
 func (e *emitter) folded(text string) {
@@ -232,36 +214,34 @@ func (e *emitter) folded(text string) {
 		e.openEnded = true
 	}
 	e.lineBreak()
-	e.blockIndent(func() {
-		leading := true
-		runs(text, func(kind byte, s []rune, last bool) {
-			switch kind {
-			case '\n':
-				if !leading && s[0] == '\n' && !last {
-					e.lineBreak()
-				}
-				leading = false
-				e.breaks(s)
-				if !last {
-					e.writeIndent()
-				}
-			case ' ':
-				if len(s) == 1 && e.column > e.width && !last {
-					e.writeIndent()
-				} else {
-					e.write(string(s))
-				}
-				leading = false
-			default:
-				if leading {
-					e.writeIndent()
-				}
-				leading = false
-				e.write(string(s))
-				if last {
-					e.lineBreak()
-				}
+	leading := true
+	runs(text, func(kind byte, s []rune, last bool) {
+		switch kind {
+		case '\n':
+			if !leading && s[0] == '\n' && !last {
+				e.lineBreak()
 			}
-		})
+			leading = false
+			e.breaks(s)
+			if !last {
+				e.writeIndent()
+			}
+		case ' ':
+			if len(s) == 1 && e.column > e.width && !last {
+				e.writeIndent()
+			} else {
+				e.write(string(s))
+			}
+			leading = false
+		default:
+			if leading {
+				e.writeIndent()
+			}
+			leading = false
+			e.write(string(s))
+			if last {
+				e.lineBreak()
+			}
+		}
 	})
 }
