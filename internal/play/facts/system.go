@@ -321,6 +321,17 @@ cap_sys_module cap_sys_rawio cap_sys_chroot cap_sys_ptrace cap_sys_pacct cap_sys
 cap_sys_time cap_sys_tty_config cap_mknod cap_lease cap_audit_write cap_audit_control cap_setfcap cap_mac_override cap_mac_admin
 cap_syslog cap_wake_alarm cap_block_suspend cap_audit_read cap_perfmon cap_bpf cap_checkpoint_restore`)
 
+// Capabilities names the kernel's capabilities in a set.
+func Capabilities(set uint64) []string {
+	var out []string
+	for i, n := range capNames {
+		if set&(1<<i) != 0 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 func (g *gathering) caps() {
 	var have uint64
 	for line := range strings.Lines(g.read("/proc/self/status")) {
@@ -328,12 +339,7 @@ func (g *gathering) caps() {
 			have, _ = strconv.ParseUint(strings.TrimSpace(v), 16, 64)
 		}
 	}
-	list := []any{}
-	for i, n := range capNames {
-		if have&(1<<i) != 0 {
-			list = append(list, n)
-		}
-	}
+	list := anyList(Capabilities(have))
 	enforced := "True"
 	if len(list) == len(capNames) {
 		enforced, list = "False", []any{}

@@ -93,6 +93,10 @@ func runApt(ctx context.Context, c *Call) *Result {
 		return a.r
 	}
 	a.said()
+	if c.Str("state") == "absent" && len(c.List("name")) > 0 { // a removal has no need of caches, and does not tell of them
+		delete(a.r.Values, "cache_updated")
+		return a.r
+	}
 	return a.r.Set("cache_update_time", a.cacheTime())
 }
 

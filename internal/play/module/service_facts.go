@@ -15,52 +15,107 @@ func runServiceFacts(ctx context.Context, c *Call) *Result {
 	put := func(name, state, status, source string) {
 		services[name] = map[string]any{"name": name, "state": state, "status": status, "source": source}
 	}
-	if entries, err := os.ReadDir(c.Host.Path("/etc/init.d")); err == nil && !systemdBooted(c.Host) {
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), ".") || e.Name() == "README" {
-				continue
-			}
-			status := "disabled"
-			if sysvEnabled(c.Host, e.Name()) {
-				status = "enabled"
-			}
-			put(e.Name(), "unknown", status, "sysv")
-		}
-	}
 	if !systemdBooted(c.Host) {
+		c.initScripts(ctx, services)
 		return r
 	}
-	src := unitsOn(c.Host, ctx, "system")
+	src := unitsOn(ctx, c.Host, "system")
 	defer src.close()
 	var err error
 	if bus, ok := src.(*busUnits); ok {
 		err = bus.services(ctx, put)
 	} else {
-		err = (&systemctl{h: c.Host, scope: "system"}).services(ctx, put)
+		err = (&systemctl{h: c.Host, scope: "system", env: c.Env}).services(ctx, put)
 	}
 	if err != nil {
 		return Fail("cannot list the services: %v", err)
 	}
+	// Init scripts are services too; systemd knows whether theirs runs.
+	for _, name := range c.scripts() {
+		state := "stopped"
+		if unit, ok := services[name+".service"].(map[string]any); ok && unit["state"] == "running" {
+			state = "running"
+		}
+		services[name] = map[string]any{"name": name, "state": state, "source": "sysv"}
+	}
 	return r
+}
+
+// scripts are the names of the executable init scripts.
+func (c *Call) scripts() []string {
+	entries, err := os.ReadDir(c.Host.Path("/etc/init.d"))
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+// initScripts asks `service --status-all`: [ + ] runs, [ - ] does not, [ ? ]
+// does not tell.
+func (c *Call) initScripts(ctx context.Context, services map[string]any) {
+	state := map[string]string{}
+	if out, err := c.tool(ctx, Cmd{Argv: []string{"service", "--status-all"}}); err == nil {
+		for line := range strings.Lines(string(out.Stdout)) {
+			f := strings.Fields(line)
+			if len(f) == 4 && f[0] == "[" && f[2] == "]" {
+				state[f[3]] = map[string]string{"+": "running", "-": "stopped"}[f[1]]
+			}
+		}
+	}
+	for _, name := range c.scripts() {
+		s := state[name]
+		if s == "" {
+			s = "unknown"
+		}
+		services[name] = map[string]any{"name": name, "state": s, "source": "sysv"}
+	}
 }
 
 type putService func(name, state, status, source string)
 
-// serviceState words a loaded unit's state: running, stopped, or systemd's own word.
-func serviceState(load, active, sub string) string {
-	switch {
-	case sub == "running":
-		return "running"
-	case active == "failed" || load == "failed":
-		return "failed"
-	case active == "active" && sub != "":
-		return "stopped" // a oneshot that is done: nothing runs
+// unitRow is a loaded unit.
+type unitRow struct{ name, load, active, sub string }
+
+// tell joins loaded units and unit files: a unit without a file of its own is
+// told by its state, one that failed by its failure.
+func tell(units []unitRow, files map[string]string, active func(name string) string, put putService) {
+	loaded := map[string]bool{}
+	for _, u := range units {
+		loaded[u.name] = true
+		state, status := "stopped", files[u.name]
+		if u.sub == "running" {
+			state = "running"
+		}
+		switch {
+		case u.load == "not-found":
+			status = "not-found"
+		case u.active == "failed":
+			status = "failed"
+		case status == "":
+			status = "inactive"
+		}
+		put(u.name, state, status, "systemd")
 	}
-	return "stopped"
+	for name, status := range files {
+		if loaded[name] {
+			continue
+		}
+		state := "unknown" // a template is no service yet
+		if !strings.Contains(name, "@.") {
+			state = active(name)
+		}
+		put(name, state, status, "systemd")
+	}
 }
 
 func (u *busUnits) services(ctx context.Context, put putService) error {
-	units, err := u.conn.ListUnitsByPatternsContext(ctx, nil, []string{"*.service"})
+	list, err := u.conn.ListUnitsByPatternsContext(ctx, nil, []string{"*.service"})
 	if err != nil {
 		return err
 	}
@@ -72,30 +127,21 @@ func (u *busUnits) services(ctx context.Context, put putService) error {
 	for _, f := range files {
 		status[path.Base(f.Path)] = f.Type
 	}
-	for name, s := range status {
-		state := "inactive"
-		if s == "static" || strings.Contains(name, "@.") {
-			state = "inactive"
-		}
-		if strings.Contains(name, "@.") {
-			state = "unknown"
-		}
-		put(name, state, s, "systemd")
+	units := make([]unitRow, len(list))
+	for i, un := range list {
+		units[i] = unitRow{un.Name, un.LoadState, un.ActiveState, un.SubState}
 	}
-	for _, un := range units {
-		s := status[un.Name]
-		if s == "" {
-			s = "unknown"
-			if un.LoadState == "not-found" {
-				s = "not-found"
-			} else if base, _, ok := strings.Cut(un.Name, "@"); ok {
-				if t := status[base+"@.service"]; t != "" {
-					s = t
-				}
-			}
+	tell(units, status, func(name string) string {
+		if status[name] != "alias" {
+			return "inactive" // it would be loaded otherwise
 		}
-		put(un.Name, serviceState(un.LoadState, un.ActiveState, un.SubState), s, "systemd")
-	}
+		p, err := u.conn.GetUnitPropertyContext(ctx, name, "ActiveState")
+		if err != nil {
+			return "unknown"
+		}
+		s, _ := p.Value.Value().(string)
+		return s
+	}, put)
 	return nil
 }
 
@@ -108,29 +154,18 @@ func (s *systemctl) services(ctx context.Context, put putService) error {
 	for line := range strings.Lines(string(files.Stdout)) {
 		if f := strings.Fields(line); len(f) >= 2 {
 			status[f[0]] = f[1]
-			state := "inactive"
-			if strings.Contains(f[0], "@.") {
-				state = "unknown"
-			}
-			put(f[0], state, f[1], "systemd")
 		}
 	}
-	units, err := s.run(ctx, "list-units", "--no-pager", "--no-legend", "--type", "service", "--all", "--plain")
+	out, err := s.run(ctx, "list-units", "--no-pager", "--no-legend", "--type", "service", "--all", "--plain")
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(units.Stdout)) {
-		f := strings.Fields(strings.TrimLeft(line, "●* "))
-		if len(f) < 4 {
-			continue
+	var units []unitRow
+	for line := range strings.Lines(string(out.Stdout)) {
+		if f := strings.Fields(strings.TrimLeft(line, "●* ")); len(f) >= 4 {
+			units = append(units, unitRow{f[0], f[1], f[2], f[3]})
 		}
-		st := status[f[0]]
-		if st == "" {
-			if st = "unknown"; f[1] == "not-found" {
-				st = "not-found"
-			}
-		}
-		put(f[0], serviceState(f[1], f[2], f[3]), st, "systemd")
 	}
+	tell(units, status, func(string) string { return "inactive" }, put)
 	return nil
 }

@@ -97,6 +97,7 @@ func TestParseShow(t *testing.T) {
 
 func FuzzDpkgStatus(f *testing.F) {
 	f.Add("Package: a\nStatus: install ok installed\nVersion: 1:2-3\nProvides: b (= 1), c\nDescription: x\n y\n\nPackage: d\n")
+	f.Add("Package: 0:\n")
 	f.Add("\n\n\n:\nPackage:\n\nStatus: a b c")
 	f.Fuzz(func(t *testing.T, text string) {
 		db := parseDpkg([]byte(text))

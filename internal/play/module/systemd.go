@@ -61,7 +61,7 @@ func runSystemd(ctx context.Context, c *Call) *Result {
 	}
 	u.r.Set("name", u.unit)
 	u.full = unitName(u.unit)
-	u.src = unitsOn(c.Host, ctx, c.Str("scope"))
+	u.src = unitsOn(ctx, c.Host, c.Str("scope"))
 	defer func() { u.src.close() }()
 	return u.run(ctx)
 }

@@ -12,6 +12,8 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+
+	"drover/internal/play/facts"
 )
 
 // unitSource answers what systemd knows of units.
@@ -28,7 +30,7 @@ func systemdBooted(h *Host) bool { return h.Exists("/run/systemd/system") }
 
 // unitsOn opens the way to systemd: its D-Bus socket where there is one, a
 // program otherwise. Reading over D-Bus is ten times faster than a program.
-func unitsOn(h *Host, ctx context.Context, scope string) unitSource {
+func unitsOn(ctx context.Context, h *Host, scope string) unitSource {
 	if h.Root == "" && h.Exec == nil && scope == "system" {
 		if u, err := dialUnits(ctx); err == nil {
 			return u
@@ -194,6 +196,9 @@ func showValue(key string, v any) (string, bool) {
 		}
 		return "no", true
 	case int32:
+		if v == -1 && strings.HasSuffix(key, "ActionExitStatus") {
+			return "", true
+		}
 		return strconv.Itoa(int(v)), true
 	case int64:
 		return strconv.FormatInt(v, 10), true
@@ -208,10 +213,18 @@ func showValue(key string, v any) (string, bool) {
 		}
 		return strconv.FormatUint(uint64(v), 10), true
 	case uint64:
+		if key == "CapabilityBoundingSet" || key == "AmbientCapabilities" {
+			return strings.Join(facts.Capabilities(v), " "), true
+		}
 		return showNumber(key, v), true
 	case float64:
 		return strconv.FormatFloat(v, 'g', -1, 64), true
 	case []string:
+		if key == "Documentation" {
+			for i, s := range v {
+				v[i] = `"` + s + `"`
+			}
+		}
 		if key == "Environment" || strings.HasPrefix(key, "Exec") {
 			for i, s := range v {
 				if strings.ContainsAny(s, " \t") {
@@ -221,8 +234,18 @@ func showValue(key string, v any) (string, bool) {
 		}
 		return strings.Join(v, " "), true
 	case [][]any:
-		if strings.HasPrefix(key, "Exec") {
-			return showCommands(v)
+		switch {
+		case strings.HasPrefix(key, "Exec"):
+			return showCommands(v, strings.HasSuffix(key, "Ex"))
+		case key == "EnvironmentFiles":
+			return showPairs(v, func(a, b any) string {
+				if ignore, _ := b.(bool); ignore {
+					return fmt.Sprintf("%v (ignore_errors=yes)", a)
+				}
+				return fmt.Sprintf("%v (ignore_errors=no)", a)
+			})
+		case key == "DeviceAllow":
+			return showPairs(v, func(a, b any) string { return fmt.Sprintf("%v %v", a, b) })
 		}
 	}
 	return "", false
@@ -245,6 +268,12 @@ func showNumber(key string, v uint64) string {
 		return span(v)
 	case v == unset && (strings.HasPrefix(key, "Limit") || strings.HasPrefix(key, "Memory") || key == "TasksMax"):
 		return "infinity"
+	case v == unset && strings.HasPrefix(key, "IO") && !strings.HasSuffix(key, "Weight"):
+		return strconv.FormatUint(v, 10)
+	case v == unset && strings.HasPrefix(key, "IP"):
+		return "[no data]"
+	case key == "CoredumpFilter":
+		return fmt.Sprintf("0x%x", v)
 	case v == unset:
 		return "[not set]"
 	}
@@ -270,8 +299,20 @@ func span(us uint64) string {
 	return strings.Join(parts, " ")
 }
 
-// showCommands words ExecStart and its like.
-func showCommands(list [][]any) (string, bool) {
+func showPairs(list [][]any, word func(a, b any) string) (string, bool) {
+	var out []string
+	for _, p := range list {
+		if len(p) != 2 {
+			return "", false
+		}
+		out = append(out, word(p[0], p[1]))
+	}
+	return strings.Join(out, "\n"), true
+}
+
+// showCommands words ExecStart and its like; the Ex forms have flags instead
+// of whether to ignore errors.
+func showCommands(list [][]any, ex bool) (string, bool) {
 	var out []string
 	for _, c := range list {
 		if len(c) < 10 {
@@ -281,9 +322,12 @@ func showCommands(list [][]any) (string, bool) {
 		if !ok {
 			return "", false
 		}
-		ignore := "no"
+		how := "ignore_errors=no"
 		if b, _ := c[2].(bool); b {
-			ignore = "yes"
+			how = "ignore_errors=yes"
+		}
+		if flags, _ := c[2].([]string); ex {
+			how = "flags=" + strings.Join(flags, " ")
 		}
 		stamp := func(v any) string {
 			n, _ := v.(uint64)
@@ -296,8 +340,8 @@ func showCommands(list [][]any) (string, bool) {
 		if n, _ := c[8].(int32); n == 1 {
 			code = "exited"
 		}
-		out = append(out, fmt.Sprintf("{ path=%v ; argv[]=%s ; ignore_errors=%s ; start_time=%s ; stop_time=%s ; pid=%v ; code=%s ; status=%v/0 }",
-			c[0], strings.Join(argv, " "), ignore, stamp(c[3]), stamp(c[5]), c[7], code, c[9]))
+		out = append(out, fmt.Sprintf("{ path=%v ; argv[]=%s ; %s ; start_time=%s ; stop_time=%s ; pid=%v ; code=%s ; status=%v/0 }",
+			c[0], strings.Join(argv, " "), how, stamp(c[3]), stamp(c[5]), c[7], code, c[9]))
 	}
 	return strings.Join(out, "\n"), true
 }

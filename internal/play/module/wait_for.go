@@ -194,6 +194,9 @@ func (w *waiting) search(text string) bool {
 		}
 		return text[at[2*i]:at[2*i+1]]
 	}
+	if !w.Has("path") {
+		return true // only a file's groups are told
+	}
 	w.groups, w.dict = []any{}, map[string]any{}
 	for i := 1; i < len(at)/2; i++ {
 		w.groups = append(w.groups, group(i))
