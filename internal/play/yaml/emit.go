@@ -29,7 +29,7 @@ const (
 	FlowOnly
 )
 
-// Dump writes v as PyYAML's safe dumper does.
+// Dump writes v as PyYAML's safe dumper does, with libyaml's emitter.
 func Dump(v value.Value, o DumpOptions) (string, error) {
 	r := representer{o: o}
 	n, err := r.represent(v, 0)
@@ -411,7 +411,7 @@ func (e *emitter) scalar(d *doc, c context) {
 	if d.explicit != "" {
 		e.indicator(d.explicit, true, false, false)
 	} else if style != 0 && d.tag != tagStr {
-		e.indicator("!!"+d.tag, true, false, false)
+		e.indicator("!", true, false, false)
 	}
 	split := !c.simpleKey
 	e.push(true, false)
@@ -445,6 +445,7 @@ func (e *emitter) style(d *doc, a analysis, c context) byte {
 		if e.flowLevel == 0 && !c.simpleKey && a.block {
 			return style
 		}
+		return '"'
 	}
 	if a.single && !(c.simpleKey && a.multiline) {
 		return '\''
@@ -457,6 +458,12 @@ type analysis struct {
 }
 
 func isBreak(r rune) bool { return r == '\n' || r == 0x85 || r == 0x2028 || r == 0x2029 }
+
+// printable tells what may stand in a plain or single-quoted scalar. As in
+// libyaml that ends with the characters of 16 bits.
+func printable(r rune) bool {
+	return r == '\n' || r >= 0x20 && r <= 0x7e || r >= 0xa0 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd && r != 0xfeff
+}
 
 func isBlank(r rune) bool { return r == 0 || r == ' ' || r == '\t' || r == '\r' || isBreak(r) }
 
@@ -499,13 +506,7 @@ func analyze(s string, unicode bool) analysis {
 		if isBreak(r) {
 			breaks = true
 		}
-		if r != '\n' && (r < 0x20 || r > 0x7e) {
-			if r != 0xfeff && (r == 0x85 || r >= 0xa0 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd || r >= 0x10000 && r < 0x10ffff) {
-				special = special || !unicode
-			} else {
-				special = true
-			}
-		}
+		special = special || !printable(r) || r > 0x7e && !unicode
 		switch {
 		case r == ' ':
 			leadSpace = leadSpace || i == 0

@@ -111,40 +111,32 @@ func escapeRune(r rune) string {
 	return fmt.Sprintf("\\U%08X", r)
 }
 
+// shown tells whether a character stands for itself between double quotes.
+func (e *emitter) shown(r rune) bool {
+	if r == '"' || r == '\\' || isBreak(r) || !printable(r) {
+		return false
+	}
+	return r <= 0x7e || e.o.AllowUnicode
+}
+
 func (e *emitter) doubleQuoted(text string, split bool) {
 	e.indicator(`"`, true, false, false)
 	rs := []rune(text)
-	start := 0
-	for end := 0; end <= len(rs); end++ {
-		atEnd := end == len(rs)
-		var r rune
-		if !atEnd {
-			r = rs[end]
-		}
-		plain := !atEnd && !strings.ContainsRune("\"\\\u0085\u2028\u2029\ufeff", r) &&
-			(r >= 0x20 && r <= 0x7e || e.o.AllowUnicode && (r >= 0xa0 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd))
-		if !plain {
-			if start < end {
-				e.write(string(rs[start:end]))
-				start = end
-			}
-			if !atEnd {
-				e.write(escapeRune(r))
-				start = end + 1
-			}
-		}
-		if end > 0 && end < len(rs)-1 && (r == ' ' || start >= end) && e.column+(end-start) > e.width && split {
-			data := ""
-			if start < end {
-				data = string(rs[start:end])
-				start = end
-			}
-			e.write(data + "\\")
+	spaces := false
+	for i, r := range rs {
+		switch {
+		case !e.shown(r):
+			e.write(escapeRune(r))
+			spaces = false
+		case r == ' ' && split && !spaces && e.column > e.width && i > 0 && i < len(rs)-1:
 			e.writeIndent()
-			e.whitespace, e.indention = false, false
-			if start < len(rs) && rs[start] == ' ' {
+			if rs[i+1] == ' ' {
 				e.write("\\")
 			}
+			spaces = true
+		default:
+			e.write(string(r))
+			spaces = r == ' '
 		}
 	}
 	e.indicator(`"`, false, false, false)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -83,6 +84,42 @@ func Parse(file string, src []byte) ([]*Node, error) {
 	if err := checkText(file, src); err != nil {
 		return nil, err
 	}
+	for range maxSlashes {
+		docs, err := parse(file, src)
+		at, ok := slashEscape(src, err)
+		if !ok {
+			return docs, err
+		}
+		src = slices.Concat(src[:at], []byte(`\x2f`), src[at+2:])
+	}
+	return parse(file, src)
+}
+
+// maxSlashes bounds how many "\/" are looked for one by one.
+const maxSlashes = 200
+
+// slashEscape finds a "\/" that the parser does not know, as JSON allows it.
+func slashEscape(src []byte, err error) (int, bool) {
+	var e *api.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Message, "unknown escape character") {
+		return 0, false
+	}
+	at := 0
+	for range e.Place.Line - 1 {
+		at += bytes.IndexByte(src[at:], '\n') + 1
+	}
+	line, _, _ := bytes.Cut(src[at:], []byte("\n"))
+	rs := []rune(string(line))
+	at += len(string(rs[:min(e.Place.Column-1, len(rs))]))
+	for _, i := range []int{at, at - 1} {
+		if i >= 0 && bytes.HasPrefix(src[i:], []byte(`\/`)) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+func parse(file string, src []byte) ([]*Node, error) {
 	loader, err := goyaml.NewLoader(bytes.NewReader(src))
 	if err != nil {
 		return nil, convertError(file, src, err)
@@ -323,6 +360,10 @@ func (c *converter) mapping(n *goyaml.Node, out *Node, depth int) error {
 				out.Duplicates = append(out.Duplicates, Duplicate{Key: k.Text, Pos: k.Pos, First: out.Pairs[sl.at].Key.Pos})
 			}
 			sl.merged = merged
+			old := out.Pairs[sl.at].Key
+			if value.TypeName(old.key()) != value.TypeName(key) {
+				k = old // 1 and true are one key, the one that came first
+			}
 			out.Pairs[sl.at] = Pair{k, v}
 			return
 		}
