@@ -43,7 +43,7 @@ func (r *run) validateArgs(s *scope, o *outcome, args *value.Dict) error {
 	}
 	c := &specCheck{}
 	c.dict(spec, given, nil)
-	what := "validating"
+	c.finish()
 	name := ""
 	if o.t.role != nil {
 		name = o.t.role.name
@@ -54,7 +54,6 @@ func (r *run) validateArgs(s *scope, o *outcome, args *value.Dict) error {
 		o.res.Set("argument_errors", names(c.errs))
 		o.res.Set("argument_spec_data", spec)
 		o.res.Set("validate_args_context", value.DictOf("argument_spec_name", entryOf(o.t), "name", name, "path", pathOf(o.t), "type", "role"))
-		_ = what
 		return nil
 	}
 	o.res.Set("msg", "The arg spec validation passed")
@@ -76,7 +75,20 @@ func pathOf(t *Task) value.Value {
 	return t.role.def.path
 }
 
-type specCheck struct{ errs []string }
+// specCheck collects what is wrong, in the order in which Ansible tells it:
+// what cannot be read first, unknown options last.
+type specCheck struct {
+	errs, first, unknown []string
+	supported            []string // where the first unknown option stands
+}
+
+func (c *specCheck) finish() {
+	c.errs = append(c.first, c.errs...)
+	if len(c.unknown) > 0 {
+		slices.Sort(c.unknown)
+		c.errs = append(c.errs, fmt.Sprintf("%s. Supported parameters include: %s.", strings.Join(c.unknown, ", "), strings.Join(c.supported, ", ")))
+	}
+}
 
 func (c *specCheck) add(path []string, format string, args ...any) {
 	msg := fmt.Sprintf(format, args...)
@@ -92,7 +104,13 @@ func specOf(spec *value.Dict, k string) value.Value {
 }
 
 func (c *specCheck) dict(spec, given *value.Dict, path []string) {
+	type found struct {
+		name string
+		opt  *value.Dict
+		v    value.Value
+	}
 	var missing []string
+	var there []found
 	for _, it := range spec.Items() {
 		name := value.Str(it.Key)
 		opt, ok := it.Value.(*value.Dict)
@@ -100,30 +118,26 @@ func (c *specCheck) dict(spec, given *value.Dict, path []string) {
 			continue
 		}
 		v, has := given.GetString(name)
-		if !has {
-			for _, a := range splitTagsOf(specOf(opt, "aliases")) {
-				if v, has = given.GetString(a); has {
-					break
-				}
+		for _, a := range splitTagsOf(specOf(opt, "aliases")) {
+			if has {
+				break
 			}
+			v, has = given.GetString(a)
 		}
-		if !has {
+		if !has || v == nil {
 			if need, _ := source.Bool(specOf(opt, "required")); need {
 				missing = append(missing, name)
 			}
 			continue
 		}
-		if v == nil {
-			if need, _ := source.Bool(specOf(opt, "required")); need {
-				missing = append(missing, name)
-			}
-			continue
-		}
-		c.value(name, opt, v, path)
+		there = append(there, found{name, opt, v})
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
 		c.add(path, "missing required arguments: %s", strings.Join(missing, ", "))
+	}
+	for _, f := range there {
+		c.value(f.name, f.opt, f.v, path)
 	}
 }
 
@@ -180,6 +194,9 @@ func (c *specCheck) value(name string, opt *value.Dict, v value.Value, path []st
 		for _, it := range x.Items {
 			if el != "" {
 				if _, err := coerce(el, it); err != "" {
+					if hasSub && el == "dict" {
+						c.first = append(c.first, err)
+					}
 					c.errs = append(c.errs, fmt.Sprintf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %s", name, pyType(it), el, err))
 					continue
 				}
@@ -192,7 +209,6 @@ func (c *specCheck) value(name string, opt *value.Dict, v value.Value, path []st
 }
 
 func (c *specCheck) nested(sub, d *value.Dict, path []string) {
-	var unknown []string
 	for _, k := range d.Keys() {
 		n := value.Str(k)
 		known := sub.Has(n)
@@ -202,22 +218,19 @@ func (c *specCheck) nested(sub, d *value.Dict, path []string) {
 			}
 		}
 		if !known {
-			unknown = append(unknown, strings.Join(append(slices.Clone(path), n), "."))
+			if len(c.unknown) == 0 {
+				for _, k := range sub.Keys() {
+					c.supported = append(c.supported, value.Str(k))
+				}
+				slices.Sort(c.supported)
+			}
+			c.unknown = append(c.unknown, strings.Join(append(slices.Clone(path), n), "."))
 		}
-	}
-	if len(unknown) > 0 {
-		var all []string
-		for _, k := range sub.Keys() {
-			all = append(all, value.Str(k))
-		}
-		slices.Sort(all)
-		slices.Sort(unknown)
-		c.errs = append(c.errs, fmt.Sprintf("%s. Supported parameters include: %s.", strings.Join(unknown, ", "), strings.Join(all, ", ")))
 	}
 	c.dict(sub, d, path)
 }
 
-func pyType(v value.Value) string { return "<class '" + value.TypeName(v) + "'>" }
+func pyType(v value.Value) string { return value.TypeName(v) }
 
 // coerce converts v as a module's argument of that type would be; the text says why not.
 func coerce(typ string, v value.Value) (value.Value, string) {
@@ -229,7 +242,7 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 		if b, ok := source.Bool(v); ok {
 			return b, ""
 		}
-		return nil, fmt.Sprintf("The value '%s' is not a valid boolean.  Valid booleans include: 0, 1, 'on', 'off', 'yes', 'no', 'true', 'false', 't', 'f', 'y', 'n'", value.Str(v))
+		return nil, fmt.Sprintf("The value '%s' is not a valid boolean. Valid booleans include: 0, 1, 'on', 'off', 'yes', 'no', 'true', 'false', 't', 'f', 'y', 'n'", value.Str(v))
 	case "int":
 		switch v.(type) {
 		case int64, bool:
@@ -244,12 +257,12 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 		if i, ok := source.Int(v); isText && ok {
 			return i, ""
 		}
-		return nil, fmt.Sprintf("%s cannot be converted to an int", pyType(v))
+		return nil, fmt.Sprintf("\"%s\" cannot be converted to an int", value.Repr(v))
 	case "float":
 		if f, ok := source.Float(v); ok {
 			return f, ""
 		}
-		return nil, fmt.Sprintf("%s cannot be converted to a float", pyType(v))
+		return nil, fmt.Sprintf("'%s' cannot be converted to a float", pyType(v))
 	case "list":
 		switch x := v.(type) {
 		case *value.List:
@@ -262,7 +275,7 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 		if isText {
 			return names(strings.Split(s, ",")), ""
 		}
-		return nil, fmt.Sprintf("%s cannot be converted to a list", pyType(v))
+		return nil, fmt.Sprintf("'%s' cannot be converted to a list", pyType(v))
 	case "dict":
 		if d, ok := v.(*value.Dict); ok {
 			return d, ""
@@ -286,7 +299,7 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 			}
 			return nil, "dictionary requested, could not parse JSON or key=value"
 		}
-		return nil, fmt.Sprintf("%s cannot be converted to a dict", pyType(v))
+		return nil, fmt.Sprintf("'%s' cannot be converted to a dict", pyType(v))
 	}
 	return v, ""
 }

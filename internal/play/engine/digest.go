@@ -50,6 +50,10 @@ func (r *run) plainName(pr *playRun, t *Task, h *hostState) string {
 
 // announce says that a task starts.
 func (r *run) announce(pr *playRun, t *Task, h *hostState) {
+	if r.announced == t && t.action != "meta" {
+		return
+	}
+	r.announced = t
 	kind := EventTask
 	if t.handler {
 		kind = EventHandler
@@ -263,8 +267,8 @@ func (r *run) moveOn(pr *playRun, h *hostState, t *Task, o *outcome) {
 	}
 }
 
-// failHost sends a failed host to its rescue, or out of the play. It reports
-// whether the failure stands.
+// failHost sends a failed host to its rescue, or out of the play. It is always
+// true: with any_errors_fatal a rescued failure sends all hosts to the rescue.
 func (r *run) failHost(pr *playRun, h *hostState, t *Task, o *outcome, count bool) bool {
 	c := pr.cursors[h.name]
 	stats := r.stats(h)
@@ -276,7 +280,7 @@ func (r *run) failHost(pr *playRun, h *hostState, t *Task, o *outcome, count boo
 		if count {
 			stats.Rescued++
 		}
-		return false
+		return true
 	}
 	if count {
 		stats.Failed++
@@ -438,85 +442,78 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 		}
 		return
 	}
-	for _, h := range hosts {
-		if !t.implicit {
-			r.announce(pr, t, h)
-		}
+	once := true
+	switch what {
+	case "noop", "reset_connection", "end_host", "flush_handlers", "end_role":
+		once = false
+	}
+	for i, h := range hosts {
 		c := pr.cursors[h.name]
 		if f := c.top(); f != nil && f.handlers {
 			delete(pr.notified[t], h.name)
 		}
-		s := r.newScope(r.ctx, pr, h, t)
-		if cond, err := s.when(t.when); err != nil {
-			o := &outcome{h: h, t: t, status: "failed", res: failure("Task failed: Error while evaluating conditional: %s", reason(err)), place: t.at, module: "meta"}
+		if once && i > 0 {
+			if !pr.end {
+				c.advance()
+			}
+			continue
+		}
+		if !t.implicit {
+			r.announce(pr, t, h)
+		}
+		o := &outcome{h: h, t: t, place: t.at, module: "meta"}
+		if cond, err := r.newScope(r.ctx, pr, h, t).when(t.when); err != nil {
+			o.status, o.res = "failed", failure("Task failed: Error while evaluating conditional: %s", reason(err))
 			r.report(pr, t, o)
 			r.failHost(pr, h, t, o, true)
 			continue
 		} else if cond != nil {
-			o := &outcome{h: h, t: t, place: t.at, module: "meta"}
 			skipped(o, cond)
 			r.report(pr, t, o)
 			c.advance()
 			continue
 		}
-		switch what {
-		case "flush_handlers":
-			if t.implicit && pr.r.ctx.Err() != nil {
-				c.advance()
-				continue
-			}
-			c.frames = append(c.frames, &frame{handlers: true})
-		case "end_host":
-			c.frames = nil
-			r.mu.Lock()
-			pr.ended[h.name] = true
-			r.mu.Unlock()
-		case "end_role":
-			c.endRole(pr, h.name)
-		case "clear_facts":
-			r.mu.Lock()
-			h.facts, h.injected, h.prefixed = value.NewDict(), value.NewDict(), map[string]bool{}
-			r.mu.Unlock()
-			c.advance()
-		case "reset_connection":
-			r.conns.reset(h.name)
-			c.advance()
-		default:
-			c.advance()
-		}
-	}
-	switch what {
-	case "end_play", "end_batch":
-		s := r.newScope(r.ctx, pr, hosts[0], t)
-		if cond, err := s.when(t.when); err == nil && cond == nil {
-			pr.end = true
-			pr.endPlay = pr.endPlay || what == "end_play"
-		}
-	case "clear_host_errors":
-		r.mu.Lock()
-		for _, h := range pr.hosts {
-			delete(r.removed, h.name)
-			delete(pr.gone, h.name)
-		}
-		r.mu.Unlock()
-		pos := pr.cursors[hosts[0].name]
-		for _, h := range pr.batch {
-			if c := pr.cursors[h.name]; c.failed {
-				pr.cursors[h.name] = pos.clone()
-			}
-		}
-	case "refresh_inventory":
-		r.refresh()
+		r.metaOn(pr, what, h, c)
 	}
 }
 
-func (c *cursor) clone() *cursor {
-	out := &cursor{}
-	for _, f := range c.frames {
-		g := *f
-		out.frames = append(out.frames, &g)
+// metaOn carries out a meta action, on the host or, for those that run once, on all.
+func (r *run) metaOn(pr *playRun, what string, h *hostState, c *cursor) {
+	switch what {
+	case "flush_handlers":
+		c.frames = append(c.frames, &frame{handlers: true})
+		return
+	case "end_host":
+		c.frames = nil
+		r.mu.Lock()
+		pr.ended[h.name] = true
+		r.mu.Unlock()
+		return
+	case "end_role":
+		c.endRole(pr, h.name)
+		return
+	case "reset_connection":
+		r.conns.reset(h.name)
+	case "clear_facts":
+		r.mu.Lock()
+		for _, h := range pr.hosts {
+			h.facts, h.injected, h.prefixed = value.NewDict(), value.NewDict(), map[string]bool{}
+		}
+		r.mu.Unlock()
+	case "clear_host_errors":
+		// Failed hosts are in later plays again; in this one they have ended.
+		r.mu.Lock()
+		for _, h := range pr.hosts {
+			delete(r.removed, h.name)
+		}
+		r.mu.Unlock()
+	case "refresh_inventory":
+		r.refresh()
+	case "end_play", "end_batch":
+		pr.end = true
+		pr.endPlay = pr.endPlay || what == "end_play"
 	}
-	return out
+	c.advance()
 }
 
 // refresh reads the inventory's sources again.

@@ -52,6 +52,8 @@ type run struct {
 	started bool          // --start-at-task was reached
 	step    StepAnswer
 	abort   bool
+	// announced is the task that was announced last.
+	announced *Task
 }
 
 // hostState is what a run knows about a host.
@@ -319,23 +321,23 @@ func (r *run) play(pl *Play) error {
 		pr.hosts = append(pr.hosts, st)
 	}
 	r.mergePlayVars(pl.dir)
-	live := slices.DeleteFunc(slices.Clone(pr.hosts), func(h *hostState) bool { return r.removed[h.name] })
-	if len(live) == 0 {
-		return nil
-	}
 	if err := r.ask(pr); err != nil {
 		return err
 	}
-	batches, err := r.batches(pl, live, str)
+	batches, err := r.batches(pl, pr.hosts, str)
 	if err != nil {
 		return err
 	}
 	for i, b := range batches {
-		pr.batch = b
+		// Batches are cut from all hosts; those that failed earlier sit theirs out.
+		pr.batch = slices.DeleteFunc(slices.Clone(b), func(h *hostState) bool { return r.removed[h.name] })
 		if i > 0 {
 			r.emit(Event{Kind: EventPlay, Play: name, Place: &pl.at})
 		}
-		broken := r.runBatch(pr)
+		if len(pr.batch) == 0 {
+			continue
+		}
+		broken := r.runBatch(pr, len(b))
 		if pr.endPlay || r.ctx.Err() != nil {
 			break
 		}
@@ -459,15 +461,16 @@ func (r *run) ask(pr *playRun) error {
 	return nil
 }
 
-// runBatch runs a play on one batch; it reports whether no host is left to go on.
-func (r *run) runBatch(pr *playRun) (broken bool) {
+// runBatch runs a play on one batch of all hosts; it reports whether each of
+// them failed in it, which ends the run.
+func (r *run) runBatch(pr *playRun, all int) (broken bool) {
 	pl := pr.play
 	pr.cursors = map[string]*cursor{}
 	pr.notified = map[*Task]map[string]bool{}
 	pr.handlers = slices.Clone(pl.handlers)
 	pr.roles = slices.Clone(pl.roles)
 	pr.roleRan, pr.roleHad = map[string]map[string]bool{}, map[string]map[string]bool{}
-	pr.end, pr.failures = false, 0
+	pr.end, pr.failures, r.announced = false, 0, nil
 	program := r.program(pr)
 	pr.program = program
 	for _, h := range pr.batch {
@@ -480,13 +483,13 @@ func (r *run) runBatch(pr *playRun) (broken bool) {
 	} else {
 		r.linear(pr)
 	}
-	left := 0
+	failed := 0
 	for _, h := range pr.batch {
-		if !pr.gone[h.name] {
-			left++
+		if pr.gone[h.name] {
+			failed++
 		}
 	}
-	return left == 0 && !pr.end
+	return failed == all && !pr.end
 }
 
 // program lines the play's sections up, with fact gathering before and
