@@ -66,6 +66,7 @@ type lexer struct {
 	o    *Options
 	toks []token
 	pos  int
+	next [3]int // where the next opening delimiter of each kind stands, len(src) for nowhere; 0: not looked for
 }
 
 // newlines makes every line end a "\n".
@@ -103,19 +104,18 @@ func fail(pos int, msg string) error { return &syntax{pos: pos, msg: msg} }
 // at one place the longest wins.
 func (l *lexer) nextTag(from int) (at int, kind tokenKind, open string) {
 	at = -1
-	try := func(d string, k tokenKind) {
-		i := strings.Index(l.src[from:], d)
-		if i < 0 {
-			return
+	for i, d := range [3]string{l.o.CommentStart, l.o.BlockStart, l.o.VariableStart} {
+		if l.next[i] < from || l.next[i] == 0 {
+			l.next[i] = len(l.src)
+			if j := strings.Index(l.src[from:], d); j >= 0 {
+				l.next[i] = from + j
+			}
 		}
-		i += from
-		if at < 0 || i < at || i == at && len(d) > len(open) {
-			at, kind, open = i, k, d
+		n := l.next[i]
+		if n < len(l.src) && (at < 0 || n < at || n == at && len(d) > len(open)) {
+			at, kind, open = n, [3]tokenKind{tData, tBlockBegin, tVarBegin}[i], d
 		}
 	}
-	try(l.o.CommentStart, tData)
-	try(l.o.BlockStart, tBlockBegin)
-	try(l.o.VariableStart, tVarBegin)
 	return at, kind, open
 }
 
