@@ -124,13 +124,15 @@ func playHosts(s *scope) (value.Value, bool) {
 	s.r.mu.RLock()
 	defer s.r.mu.RUnlock()
 	var out []string
+	batch := make(map[*hostState]bool, len(s.pr.batch))
 	for _, h := range s.pr.batch {
+		batch[h] = true
 		if !s.pr.gone[h.name] && !s.pr.ended[h.name] {
 			out = append(out, h.name)
 		}
 	}
 	for _, h := range s.pr.hosts {
-		if !slices.Contains(s.pr.batch, h) && !s.pr.gone[h.name] && !s.r.removed[h.name] {
+		if !batch[h] && !s.pr.gone[h.name] && !s.r.removed[h.name] {
 			out = append(out, h.name)
 		}
 	}

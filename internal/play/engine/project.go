@@ -34,6 +34,7 @@ type Project struct {
 	extra    *value.Dict
 	plays    []*Play
 	problems []*api.Error
+	warnings []string // shown when a run begins
 
 	mu    sync.Mutex
 	docs  map[string]*parsed
@@ -152,8 +153,9 @@ func (p *Project) duplicates(n *yaml.Node) {
 	}
 }
 
-// warn records nothing yet: duplicates are legal.
-func (p *Project) warn(api.Place, string, ...any) {}
+func (p *Project) warn(at api.Place, format string, args ...any) {
+	p.warnings = append(p.warnings, at.String()+": "+fmt.Sprintf(format, args...))
+}
 
 // loadEntry loads one entry of a playbook: a play, or an import of another playbook.
 func (p *Project) loadEntry(file string, n *yaml.Node, from *common) {

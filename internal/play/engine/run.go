@@ -124,7 +124,7 @@ func (p *Project) Run(ctx context.Context, inv *Inventory, o Options) (*Recap, e
 	if o.FlushCache && o.Facts != nil {
 		o.Facts.Flush()
 	}
-	for _, w := range inv.Warnings() {
+	for _, w := range append(slices.Clone(p.warnings), inv.Warnings()...) {
 		r.warn("%s", w)
 	}
 	for _, pl := range p.plays {

@@ -49,6 +49,7 @@ func (inv *Inventory) matchParts(parts []string) ([]*Host, []string, error) {
 	}
 	var out []*Host
 	var unmatched []string
+	seen := map[string]bool{}
 	for _, p := range include {
 		hosts, err := inv.matchOne(p)
 		if err != nil {
@@ -58,7 +59,8 @@ func (inv *Inventory) matchParts(parts []string) ([]*Host, []string, error) {
 			unmatched = append(unmatched, p)
 		}
 		for _, h := range hosts {
-			if !slices.ContainsFunc(out, func(x *Host) bool { return x.Name == h.Name }) {
+			if !seen[h.Name] {
+				seen[h.Name] = true
 				out = append(out, h)
 			}
 		}
