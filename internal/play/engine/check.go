@@ -325,7 +325,7 @@ func (c *checker) includeRole(pl *Play, t *Task) {
 func (c *checker) source(pl *Play, t *Task) {
 	v, ok := t.args.GetString("src")
 	src, text := value.StrOf(v)
-	if !ok || !text || src == "" || jinja.HasTemplate(src) || t.loop != nil && false {
+	if !ok || !text || src == "" || jinja.HasTemplate(src) {
 		return
 	}
 	if rs, ok := t.args.GetString("remote_src"); ok {

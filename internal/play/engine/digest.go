@@ -205,6 +205,12 @@ func (r *run) apply(pr *playRun, h *hostState, t *Task, o *outcome, own bool) (f
 	for _, e := range o.effects {
 		e(r, pr, h)
 	}
+	if t.implicit && t.action == "gather_facts" && len(pr.play.varsFiles) > 0 && o.status == "ok" {
+		r.moveOn(pr, h, t, o)
+		r.stats(h).OK++
+		r.readVarsFiles(pr, []*hostState{h}) // names may hold facts
+		return false
+	}
 	if o.status != "skipped" && t.role != nil {
 		pr.roleTaskRan(t.role, h.name)
 	}

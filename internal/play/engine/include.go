@@ -259,10 +259,9 @@ func (r *run) includeVars(s *scope, o *outcome, args *value.Dict) error {
 }
 
 func (r *run) includeVarsDir(s *scope, o *outcome, args *value.Dict, dir string, load func(string) error) error {
-	root, tried, ok := s.find("vars", dir)
+	root, _, ok := s.find("vars", dir)
 	if !ok || !source.IsDir(r.p.files, root) {
 		o.res = failure("%s directory does not exist", dir)
-		_ = tried
 		return nil
 	}
 	exts := []string{"yaml", "yml", "json"}

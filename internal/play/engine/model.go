@@ -53,7 +53,7 @@ type Block struct {
 	body, rescue, always []node
 	// entry of a role: skipped for a host that the role has already run on.
 	roleEntry *roleRun
-	// doneRole is set on a block that is the whole of a role.
+	// explicit: written with block:, rather than made for an import or a role.
 	explicit bool
 	file     string // of a dynamic include: the chain of files it came by
 }

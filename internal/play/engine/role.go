@@ -256,9 +256,6 @@ func (l *loader) expandRole(u roleUse, b *Block) []node {
 	meta := l.loadMeta(def)
 	run.allowDup = meta.allowDup || u.allowDup
 	run.key = roleKey(def, u, b)
-	if u.vars != nil {
-		b.vars = dropDict(b.vars, u.vars)
-	}
 	sub := *l
 	sub.role, sub.dir = run, path.Join(def.path, "tasks")
 	sub.newHandlers, sub.errs = nil, nil
@@ -309,10 +306,6 @@ func (l *loader) expandRole(u roleUse, b *Block) []node {
 }
 
 func sameEntry(r *roleRun, u roleUse) bool { return r.entry == u.tasksFrom }
-
-// dropDict takes one dictionary out of a list: role params rank higher than
-// the vars of blocks.
-func dropDict(list []*value.Dict, d *value.Dict) []*value.Dict { return list }
 
 // roleKey is the same for uses of a role that count as one.
 func roleKey(def *roleDef, u roleUse, b *Block) string {

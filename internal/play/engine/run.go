@@ -85,7 +85,6 @@ type playRun struct {
 	roleHad  map[string]map[string]bool
 	fileVars map[string]*value.Dict
 	prompted *value.Dict
-	failures int
 	end      bool // meta: end_play, end_batch
 	endPlay  bool
 	program  []node
@@ -470,13 +469,13 @@ func (r *run) runBatch(pr *playRun, all int) (broken bool) {
 	pr.handlers = slices.Clone(pl.handlers)
 	pr.roles = slices.Clone(pl.roles)
 	pr.roleRan, pr.roleHad = map[string]map[string]bool{}, map[string]map[string]bool{}
-	pr.end, pr.failures, r.announced = false, 0, nil
+	pr.end, r.announced = false, nil
 	program := r.program(pr)
 	pr.program = program
 	for _, h := range pr.batch {
 		pr.cursors[h.name] = newCursor(program)
 	}
-	r.loadVarsFiles(pr, pr.batch)
+	r.readVarsFiles(pr, pr.batch)
 	st := shortAction(pl.kw["strategy"].text())
 	if st == "free" || st == "host_pinned" {
 		r.free(pr)
@@ -605,6 +604,18 @@ func (r *run) loadVarsFiles(pr *playRun, hosts []*hostState) []hostError {
 		r.mu.Unlock()
 	}
 	return failed
+}
+
+// readVarsFiles reads vars_files for hosts; one that cannot be read fails its host.
+func (r *run) readVarsFiles(pr *playRun, hosts []*hostState) {
+	for _, e := range r.loadVarsFiles(pr, hosts) {
+		t := &Task{common: common{play: pr.play, attrs: map[string]*lit{}, at: pr.play.at, name: "vars_files"}, action: "vars_files", written: "vars_files", args: value.NewDict(), loopVar: "item", implicit: true}
+		o := &outcome{h: e.h, t: t, status: "failed", res: failure("%s", reason(e.err)), place: pr.play.at, module: "vars_files"}
+		r.report(pr, t, o)
+		c := pr.cursors[e.h.name]
+		c.frames = nil
+		r.failHost(pr, e.h, t, o, true)
+	}
 }
 
 type hostError struct {

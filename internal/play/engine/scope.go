@@ -378,8 +378,7 @@ func settled(v value.Value, depth int) (value.Value, error) {
 			if err != nil || !ok {
 				continue
 			}
-			if u, isU := x.(*value.Undefined); isU {
-				_ = u
+			if _, undefined := x.(*value.Undefined); undefined {
 				continue
 			}
 			if y, err := settled(x, depth+1); err == nil {

@@ -96,7 +96,6 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 	ts.kept, ts.busy = nil, nil
 	ts.over = value.NewDict()
 	ts.over.Update(s.over)
-	convert := false
 	for _, it := range c.Kwargs.Items() {
 		text := func() string { return value.Str(it.Value) }
 		switch value.Str(it.Key) {
@@ -104,8 +103,6 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 			if d, ok := it.Value.(*value.Dict); ok {
 				ts.over.Update(d)
 			}
-		case "convert_data":
-			convert, _ = source.Bool(it.Value)
 		case "variable_start_string":
 			opts.VariableStart = text()
 		case "variable_end_string":
@@ -121,7 +118,6 @@ func (r *run) lookupTemplate(c *filter.LookupCall) ([]value.Value, error) {
 		}
 	}
 	ts.ctx = withScope(s.ctx, &ts)
-	_ = convert
 	var out []value.Value
 	for _, term := range c.Terms {
 		name := value.Str(term)

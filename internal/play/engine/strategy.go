@@ -113,7 +113,7 @@ func (r *run) wanted(pr *playRun, t *Task, h *hostState) bool {
 	}
 	if !r.started {
 		if t.implicit {
-			return t.action != "gather_facts" || true
+			return true
 		}
 		title := r.titleOf(pr, t, h)
 		if !matchesStart(r.o.StartAt, title, t.name, r.plainName(pr, t, h)) {
