@@ -28,7 +28,6 @@ func (s *set) dataFilters() map[string]jinja.Filter {
 			}
 			return value.TypeName(c.In()), nil
 		},
-		"json_query": fJSONQuery,
 	}
 }
 

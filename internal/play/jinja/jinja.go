@@ -209,18 +209,11 @@ func (e *Env) start(ctx context.Context, s Scope) *run {
 	if r.out == 0 {
 		r.out = value.MaxString
 	}
-	// A template that is evaluated for a variable of another one goes on
-	// counting where that one is.
-	if d, ok := ctx.Value(depthKey{}).(int); ok {
-		r.depth = d
-	}
 	if r.scope == nil {
 		r.scope = Vars(nil)
 	}
 	return r
 }
-
-type depthKey struct{}
 
 func (t *Template) run(ctx context.Context, s Scope, native bool) (*sink, *state, error) {
 	st := &state{run: t.env.start(ctx, s), tree: t.tree, opts: &t.opts, out: &sink{native: native}}
