@@ -30,6 +30,7 @@ type HostStatus struct {
 	Connected    bool           `json:"connected"`         // served from memory, never stored
 	LastSeen     time.Time      `json:"lastSeen,omitzero"` // stored on disconnect only
 	AgentVersion string         `json:"agentVersion,omitempty"`
+	PutBack      *PutBack       `json:"putBack,omitempty"`          // an agent that did not come up there
 	Revision     string         `json:"fleetRevision,omitempty"`    // commit of the last assignment it applied
 	Assigned     string         `json:"assignedRevision,omitempty"` // commit it should be at
 	CertExpires  time.Time      `json:"certExpires,omitzero"`

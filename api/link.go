@@ -36,10 +36,22 @@ type ToAgent struct {
 type Hello struct {
 	Version      int    `json:"version"` // LinkVersion of the agent
 	AgentVersion string `json:"agentVersion"`
-	AgentHash    string `json:"agentHash"` // SHA-256 of the running binary
+	AgentHash    string `json:"agentHash"`          // SHA-256 of the running binary
+	Platform     string `json:"platform,omitempty"` // OS/ARCH as Go names them
 	Commit       string `json:"commit,omitempty"`
 	Hash         string `json:"hash,omitempty"` // of the assignment on its disk
 	BootID       string `json:"bootId,omitempty"`
+	// PutBack is the newest agent that was offered, tried and put back, while
+	// no newer one was.
+	PutBack *PutBack `json:"putBack,omitempty"`
+}
+
+// PutBack is an agent that did not come up on a host and was put back.
+type PutBack struct {
+	Version string    `json:"version,omitempty"`
+	SHA256  string    `json:"sha256"`
+	Why     string    `json:"why"`
+	Time    time.Time `json:"time"`
 }
 
 // Welcome answers Hello.

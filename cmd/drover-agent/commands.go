@@ -42,19 +42,21 @@ func join(ctx context.Context, args []string) error {
 	}); err != nil {
 		return err
 	}
-	id, err := func() (*agent.Identity, error) {
-		if cfg.Force && agent.HasSystemd() {
-			// The running agent has the state open.
-			_ = exec.CommandContext(ctx, "systemctl", "stop", agent.UnitName).Run()
+	// The running agent has the state open. It goes on as before if the join is refused.
+	resume := func() {}
+	if cfg.Force && agent.HasSystemd() && exec.CommandContext(ctx, "systemctl", "is-active", "--quiet", agent.UnitName).Run() == nil {
+		if err := agent.StopService(ctx); err != nil {
+			return err
 		}
-		s, err := agent.OpenState(dir)
-		if err != nil {
-			return nil, err
+		resume = func() {
+			if err := agent.RestartService(context.WithoutCancel(ctx)); err != nil {
+				say(err.Error())
+			}
 		}
-		defer s.Close()
-		return agent.Join(ctx, s, cfg)
-	}()
+	}
+	id, err := agent.JoinIn(ctx, dir, cfg)
 	if err != nil {
+		resume()
 		return err
 	}
 	say(fmt.Sprintf("joined fleet %s as host %s", id.Fleet, id.Host))
@@ -147,10 +149,11 @@ func guard(ctx context.Context, args []string) error {
 func run(ctx context.Context, args []string) error {
 	var dir string
 	var debug bool
-	var interval time.Duration
+	var interval, confirm time.Duration
 	if err := flags("run", args, func(f *flag.FlagSet) {
 		f.StringVar(&dir, "state", agent.DefaultDir, "`folder` of the agent's state")
 		f.DurationVar(&interval, "interval", 10*time.Minute, "`time` between converges, give or take a tenth")
+		f.DurationVar(&confirm, "confirm", 3*time.Minute, "`time` that a new version of the agent has to reach a server, else the one before is put back")
 		f.BoolVar(&debug, "debug", false, "log more")
 	}); err != nil {
 		return err
@@ -170,7 +173,7 @@ func run(ctx context.Context, args []string) error {
 			log.Info(did)
 		}
 	}
-	err := runOn(ctx, log, dir, interval)
+	err := runOn(ctx, log, dir, agent.Config{Interval: interval, Confirm: confirm})
 	if !errors.Is(err, agent.ErrRestart) {
 		return err
 	}
@@ -180,7 +183,7 @@ func run(ctx context.Context, args []string) error {
 	return syscall.Exec(agent.Current(dir), append([]string{os.Args[0]}, os.Args[1:]...), os.Environ())
 }
 
-func runOn(ctx context.Context, log *slog.Logger, dir string, interval time.Duration) error {
+func runOn(ctx context.Context, log *slog.Logger, dir string, cfg agent.Config) error {
 	state, err := agent.OpenState(dir)
 	if err != nil {
 		return err
@@ -202,24 +205,22 @@ func runOn(ctx context.Context, log *slog.Logger, dir string, interval time.Dura
 	defer restart(nil)
 	host := &module.Host{}
 	sessions := playhost.Options{Command: []string{program, "play-session"}, Stderr: os.Stderr}
-	cfg := agent.Config{
-		State: state, Version: version.Version, Hash: hash, Interval: interval, Log: log,
-		Executors: map[string]agent.Executor{
-			playpull.Room: playpull.New(playpull.Config{Host: host, Play: sessions, Open: playpull.Files(state.Blobs().Path)}),
-		},
-		Session: func(ctx context.Context, rw agent.Stream, j *api.Job) error {
-			return session(ctx, rw, j, host, sessions)
-		},
-		Facts: func(ctx context.Context) map[string]any {
-			known, warnings, err := facts.Gather(ctx, &facts.Host{}, facts.Options{})
-			for _, w := range warnings {
-				log.Debug("facts", "warning", w)
-			}
-			if err != nil {
-				log.Error("cannot gather the facts", "error", err)
-			}
-			return known
-		},
+	cfg.State, cfg.Version, cfg.Hash, cfg.Log = state, version.Version, hash, log
+	cfg.Executors = map[string]agent.Executor{
+		playpull.Room: playpull.New(playpull.Config{Host: host, Play: sessions, Open: playpull.Files(state.Blobs().Path)}),
+	}
+	cfg.Session = func(ctx context.Context, rw agent.Stream, j *api.Job) error {
+		return session(ctx, rw, j, host, sessions)
+	}
+	cfg.Facts = func(ctx context.Context) map[string]any {
+		known, warnings, err := facts.Gather(ctx, &facts.Host{}, facts.Options{})
+		for _, w := range warnings {
+			log.Debug("facts", "warning", w)
+		}
+		if err != nil {
+			log.Error("cannot gather the facts", "error", err)
+		}
+		return known
 	}
 	// Only what stands in the state folder can be replaced by a newer one.
 	if real, err := filepath.EvalSymlinks(agent.Current(dir)); err == nil && same(real, program) {

@@ -43,9 +43,21 @@ func main() {
 	case errors.As(err, &exit):
 		os.Exit(int(exit))
 	default:
-		fmt.Fprintln(os.Stderr, "drover-agent:", err)
+		printError(err)
 		os.Exit(codeOf(err))
 	}
+}
+
+// printError says what is wrong and, on a line of its own, what to do.
+func printError(err error) {
+	var e *api.Error
+	if !errors.As(err, &e) || e.Remedy == "" {
+		fmt.Fprintln(os.Stderr, "drover-agent:", err)
+		return
+	}
+	wrong := *e
+	wrong.Remedy = ""
+	fmt.Fprintf(os.Stderr, "drover-agent: %v\n→ %s\n", &wrong, e.Remedy)
 }
 
 func dispatch(ctx context.Context, args []string) error {
@@ -78,6 +90,10 @@ func codeOf(err error) int {
 		return 3
 	case api.CodeUnauthorized, api.CodeForbidden:
 		return 4
+	case api.CodeNotFound:
+		return 6
+	case api.CodeExists, api.CodeConflict:
+		return 7
 	}
 	return 1
 }

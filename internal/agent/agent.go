@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -177,7 +178,10 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 func (a *Agent) hello() *api.Hello {
-	h := &api.Hello{Version: api.LinkVersion, AgentVersion: a.cfg.Version, AgentHash: a.cfg.Hash, BootID: a.bootID}
+	h := &api.Hello{Version: api.LinkVersion, AgentVersion: a.cfg.Version, AgentHash: a.cfg.Hash, Platform: runtime.GOOS + "/" + runtime.GOARCH, BootID: a.bootID}
+	if r, err := a.update.bins.record(); err == nil {
+		h.PutBack = r.PutBack
+	}
 	if s := a.state.Assignment(); s != nil {
 		h.Commit, h.Hash = s.Commit, s.Hash
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"drover/api"
 )
 
 // The programs of the agent stand in bin/, named by hash. bin/current is a link
@@ -32,6 +34,8 @@ type updateRecord struct {
 	Deadline time.Time   `json:"deadline,omitzero"`
 	Attempts int         `json:"attempts,omitempty"`
 	Bad      []badBinary `json:"bad,omitempty"`
+	// PutBack is what the server is told, until another program is good.
+	PutBack *api.PutBack `json:"putBack,omitempty"`
 }
 
 // badBinary is one that was put back.
@@ -85,7 +89,7 @@ func AddBinary(dir, program string) (string, error) {
 		}
 	}
 	r, err := b.record()
-	if err != nil || r.Trying || len(r.Bad) > 0 {
+	if err != nil || r.Trying || len(r.Bad) > 0 || r.PutBack != nil {
 		// Somebody installed by hand: what was judged before does not count.
 		if err := b.write(&updateRecord{}); err != nil {
 			return "", err
@@ -217,7 +221,7 @@ func (b bins) putBack(why string, forGood bool, now time.Time) error {
 	if len(others) > 20 {
 		others = others[len(others)-20:]
 	}
-	return b.write(&updateRecord{Bad: append(others, bad)})
+	return b.write(&updateRecord{Bad: append(others, bad), PutBack: &api.PutBack{Version: r.Version, SHA256: r.New, Why: why, Time: now.UTC().Truncate(time.Second)}})
 }
 
 func (r *updateRecord) bad(hash string, now time.Time) *badBinary {

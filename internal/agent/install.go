@@ -153,6 +153,9 @@ func systemctl(ctx context.Context, args ...string) error {
 	return nil
 }
 
+// StopService ends the service, if systemd has it.
+func StopService(ctx context.Context) error { return systemctl(ctx, "stop", UnitName) }
+
 // RestartService starts the service anew, if systemd has it.
 func RestartService(ctx context.Context) error { return systemctl(ctx, "restart", UnitName) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
@@ -39,6 +40,44 @@ type joining struct {
 	Key    []byte `json:"key"`
 }
 
+// JoinIn is Join with the state in dir. A join that was refused leaves no
+// folder that it made.
+func JoinIn(ctx context.Context, dir string, cfg JoinConfig) (*Identity, error) {
+	_, err := os.Stat(dir)
+	made := errors.Is(err, fs.ErrNotExist)
+	s, err := OpenState(dir)
+	if err != nil {
+		return nil, joined(err, discard(dir, made))
+	}
+	id, err := Join(ctx, s, cfg)
+	if closeErr := s.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		// While the answer may only have been lost, the key is kept for the next try.
+		if _, keyErr := os.Stat(s.path("joining.json")); errors.Is(keyErr, fs.ErrNotExist) && s.Identity() == nil {
+			err = joined(err, discard(dir, made))
+		}
+		return nil, err
+	}
+	return id, nil
+}
+
+func discard(dir string, made bool) error {
+	if !made {
+		return nil
+	}
+	return os.RemoveAll(dir)
+}
+
+// joined keeps err as it is when there is no second one, for its code and remedy.
+func joined(err, second error) error {
+	if second == nil {
+		return err
+	}
+	return errors.Join(err, second)
+}
+
 // Join enrols the host and keeps its identity in s.
 func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 	if cfg.Name == "" {
@@ -59,7 +98,7 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, &api.Error{Code: api.CodeInvalid, Field: "server", Message: "the server's address must begin with https://", Remedy: "copy the whole line that `drover token join` printed"}
 	}
-	if strings.TrimSpace(cfg.Token) == "" {
+	if cfg.Token = strings.TrimSpace(cfg.Token); cfg.Token == "" {
 		return nil, &api.Error{Code: api.CodeInvalid, Field: "token", Message: "there is no join token", Remedy: "give --token, or DROVER_TOKEN, from `drover token join`"}
 	}
 	pin, transport := normalPin(cfg.Pin), cfg.Transport
@@ -70,7 +109,7 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		}
 		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, TLSHandshakeTimeout: 15 * time.Second, DisableKeepAlives: true}
 	}
-	cl, err := client.New(client.Config{URL: cfg.Server, Token: strings.TrimSpace(cfg.Token), UserAgent: "drover-agent/" + cfg.Version, Transport: transport})
+	cl, err := client.New(client.Config{URL: cfg.Server, Token: cfg.Token, UserAgent: "drover-agent/" + cfg.Version, Transport: transport})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +118,12 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		return nil, err
 	}
 	var answer api.JoinResponse
-	if err := cl.Call(ctx, http.MethodPost, "/v1/join", &api.JoinRequest{Name: cfg.Name, CSR: csr, AgentVersion: cfg.Version, Address: cfg.Address}, &answer); err != nil {
+	asked := cfg.Transport != nil
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { asked = true }}
+	if err := cl.Call(httptrace.WithClientTrace(ctx, trace), http.MethodPost, "/v1/join", &api.JoinRequest{Name: cfg.Name, CSR: csr, AgentVersion: cfg.Version, Address: cfg.Address}, &answer); err != nil {
+		if !asked || refused(err) {
+			err = joined(err, os.Remove(s.path("joining.json")))
+		}
 		return nil, err
 	}
 	if pin != "" {
@@ -108,6 +152,16 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		return nil, err
 	}
 	return id, nil
+}
+
+// refused reports whether the server has said no, so that the same request
+// will not be answered otherwise.
+func refused(err error) bool {
+	switch api.CodeOf(err) {
+	case api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeExists, api.CodeNotFound, api.CodeTooLarge:
+		return true
+	}
+	return false
 }
 
 // joinKey makes a key, or takes that of the same join begun before.

@@ -14,6 +14,9 @@ import (
 // become the binary that bin/current names.
 var ErrRestart = errors.New("the agent becomes another version")
 
+// watchdogSlack is what a new agent gets beyond its time to put itself back.
+const watchdogSlack = 15 * time.Second
+
 // updater takes offers of another agent, and judges the one that is tried.
 type updater struct {
 	agent  *Agent
@@ -148,7 +151,7 @@ func (u *updater) take(ctx context.Context, offer *api.AgentOffer) error {
 		return err
 	}
 	if a.cfg.Watchdog != nil {
-		if err := a.cfg.Watchdog(u.bins.path(binaryName(a.cfg.Hash)), a.cfg.Confirm+time.Minute); err != nil {
+		if err := a.cfg.Watchdog(u.bins.path(binaryName(a.cfg.Hash)), a.cfg.Confirm+watchdogSlack); err != nil {
 			a.log.Warn("no watchdog outside of the agent", "error", err)
 		}
 	}

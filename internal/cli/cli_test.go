@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,12 @@ func inventory(hosts *[]*store.Table[api.Host, *api.Host]) domain.Room {
 		New: func(s domain.Services) (domain.Domain, error) {
 			*hosts = append(*hosts, store.TableOf[api.Host](s.Store, "host"))
 			return domain.Domain{Name: "inventory", Kinds: []domain.Kind{{Name: "host", Plural: "hosts", Doc: "A server.",
-				New: func() api.Object { return &api.Host{} }, Read: domain.Viewer(), Write: domain.Operator()}}}, nil
+				New: func() api.Object { return &api.Host{} }, Read: domain.Viewer(), Write: domain.Operator()}},
+				Routes: []domain.Route{{Method: "GET", Path: "/v1/join", Access: domain.Operator(), Doc: "As the room of hosts.", Response: api.JoinInfo{},
+					Handle: func(w http.ResponseWriter, _ *http.Request) error {
+						return domain.WriteJSON(w, http.StatusOK, api.JoinInfo{URL: "https://fleet.example.org:7440", Link: []string{"192.0.2.1:7441"},
+							Command: "curl https://fleet.example.org:7440/join.sh come from https://fleet.example.org:7440, or DROVER_TOKEN=TOKEN sh -c join.sh"})
+					}}}}, nil
 		}}
 }
 

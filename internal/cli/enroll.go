@@ -206,10 +206,27 @@ func (a *app) install(ctx context.Context, c *client.Client, p *progress, target
 	if out.Exit != 0 {
 		// The token is for nobody else now.
 		_ = c.Delete(context.WithoutCancel(ctx), "tokens", token.Name)
-		return "", api.Errorf(api.CodeUnavailable, "cannot enrol %s: %s", name, tailOf(out.Stdout, out.Stderr)).
-			WithRemedy("the host must reach the server at %s; give another address with --reach", reach)
+		return "", notJoined(name, reach, out.Exit, out.Stdout, out.Stderr)
 	}
 	return name, nil
+}
+
+// notJoined is what drover-agent join said on the host, by its exit status.
+func notJoined(name, reach string, exit int, parts ...[]byte) error {
+	codes := map[int]api.Code{ExitUsage: api.CodeInvalid, ExitUnreachable: api.CodeUnavailable, ExitForbidden: api.CodeForbidden, ExitNotFound: api.CodeNotFound, ExitConflict: api.CodeExists}
+	code, ok := codes[exit]
+	if !ok {
+		code = api.CodeInternal
+	}
+	said, remedy, _ := strings.Cut(string(bytes.TrimSpace(bytes.Join(parts, []byte("\n")))), "\n→ ")
+	e := api.Errorf(code, "cannot enrol %s: %s", name, tailOf([]byte(strings.TrimPrefix(said, "drover-agent: "))))
+	if code == api.CodeUnavailable {
+		return e.WithRemedy("the host must reach the server at %s: check the firewall, or give another address with --reach", reach)
+	}
+	if remedy = strings.TrimSpace(remedy); remedy != "" {
+		return e.WithRemedy("%s", tailOf([]byte(remedy)))
+	}
+	return e
 }
 
 // serverFor is the server's address as the host reaches it: what people use,

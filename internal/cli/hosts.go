@@ -179,6 +179,9 @@ func (a *app) printHost(h *api.Host, events []api.Event, now time.Time) {
 	add("Labels", labelText(h.Labels))
 	add("Revision", revisionText(h.Status))
 	add("Agent", h.Status.AgentVersion)
+	if p := h.Status.PutBack; p != nil {
+		add("", fmt.Sprintf("%s (%.12s) was put back %s: %s", p.Version, p.SHA256, since(p.Time, now), p.Why))
+	}
 	add("Address", h.Spec.Address)
 	add("System", systemText(h.Status.Facts))
 	if !h.Status.CertExpires.IsZero() {

@@ -3,13 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"drover/api"
-	"drover/client"
 	"drover/internal/server"
 )
 
@@ -87,61 +88,114 @@ func (a *app) createToken(ctx context.Context, t *api.Token, life time.Duration)
 type joinAnswer struct {
 	Name    string    `json:"name"`
 	Token   string    `json:"token"`
-	Server  string    `json:"server"`
-	CA      string    `json:"ca"` // fingerprint of the fleet's root
+	Server  string    `json:"server"` // as the host reaches it
+	CA      string    `json:"ca"`     // fingerprint of the fleet's root
 	Expires time.Time `json:"expires"`
 	Command string    `json:"command"` // for the host
 }
 
 func newTokenJoinCommand(a *app) *cobra.Command {
-	var host string
+	var host, reach string
 	var life time.Duration
 	cmd := &cobra.Command{
 		Use:   "join",
-		Short: "Make a token that enrols one host, once, and print the command for it",
-		Args:  exactArgs(),
+		Short: "Make a token that enrols one host, once, and print the line for it",
+		Long: `Make a token that enrols one host, once, and print the line for it.
+
+Run the line as root on the host; it needs nothing there but curl. It fetches the installer
+from the server and runs it only if its SHA-256 is the one in the line; the installer in turn
+holds the hash of the agent and the fingerprint of the fleet's root certificate.`,
+		Example: "  drover token join --host web-7\n  ssh root@web-7 \"$(drover token join --host web-7 -q)\"",
+		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := ctxOf(cmd)
-			t := &api.Token{Meta: api.Meta{Kind: "token"}, Spec: api.TokenSpec{Join: true, Host: host}}
-			made, err := a.createToken(ctx, t, life)
-			if err != nil {
-				return err
+			if host != "" {
+				if err := api.ValidName(host); err != nil {
+					return err
+				}
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			out, err := joinCommand(ctx, c, made)
+			var info api.JoinInfo
+			if err := c.Call(ctx, "GET", "/v1/join", nil, &info); err != nil {
+				return err
+			}
+			server, err := serverForAny(c.URL(), reach, &info)
 			if err != nil {
 				return err
 			}
+			made, err := a.createToken(ctx, &api.Token{Meta: api.Meta{Kind: "token"}, Spec: api.TokenSpec{Join: true, Host: host}}, life)
+			if err != nil {
+				return err
+			}
+			out := joinLine(&info, server, made)
 			if a.structured() {
 				return a.printValue(out)
 			}
 			fmt.Fprintln(a.Out, out.Command)
 			if !a.quiet {
-				fmt.Fprintf(a.Err, "Run this as root on the host, within %s. It works once.\n", life)
+				fmt.Fprintf(a.Err, "Run this as root on the host, within %s. It works once. The host must reach %s; name another address by --reach.\n", life, server)
+				if len(info.Agents) == 0 {
+					fmt.Fprintln(a.Err, "warning: this server has no agent to give: put drover-agent beside the program drover there and restart it")
+				}
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&host, "host", "", "the only `name` it may enrol")
+	cmd.Flags().StringVar(&reach, "reach", "", "`address` by which the host reaches the server, where it is not the one that you use")
 	cmd.Flags().DurationVar(&life, "expires", time.Hour, "`time` until it expires")
 	return cmd
 }
 
-func joinCommand(ctx context.Context, c *client.Client, t *server.NewToken) (*joinAnswer, error) {
-	var ca server.CA
-	if err := c.Call(ctx, "GET", "/v1/ca", nil, &ca); err != nil {
-		return nil, err
+// urlLetters are what may stand in a line of the shell as it is.
+const urlLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_[]"
+
+// serverForAny is the server's address as a host reaches it that nothing is
+// known of: what people use, unless that means this machine; then what the
+// server says, and if that is only a name of its own, an address of its own.
+func serverForAny(own, reach string, info *api.JoinInfo) (string, error) {
+	if reach != "" {
+		s, err := serverFor(own, reach, "")
+		if err == nil && strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(urlLetters, r) }) {
+			return "", usagef("--reach %s is not an address: use HOST, HOST:PORT or https://HOST:PORT", reach)
+		}
+		return strings.TrimSuffix(s, "/"), err
 	}
-	out := &joinAnswer{Name: t.Name, Token: t.Secret, Server: c.URL(), CA: ca.Fingerprint, Expires: t.Spec.Expires}
-	parts := []string{"drover-agent", "join", "--server", out.Server, "--ca-fingerprint", out.CA, "--token", out.Token}
+	for _, s := range []string{own, info.URL} {
+		if u, err := url.Parse(s); err == nil && !onlyHere(u.Hostname()) {
+			return strings.TrimSuffix(s, "/"), nil
+		}
+	}
+	for _, l := range info.Link {
+		if host, _, err := net.SplitHostPort(l); err == nil && !onlyHere(host) {
+			return serverFor(own, host, "")
+		}
+	}
+	return strings.TrimSuffix(info.URL, "/"), nil
+}
+
+// onlyHere reports whether a name or address may mean another machine elsewhere.
+func onlyHere(host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback() || ip.IsUnspecified()
+	}
+	return host == "" || host == "localhost" || isOwnName(host)
+}
+
+// joinLine is the server's line for hosts with this token and address in it.
+func joinLine(info *api.JoinInfo, server string, t *server.NewToken) *joinAnswer {
+	line := strings.ReplaceAll(info.Command, info.URL+"/join.sh", server+"/join.sh")
+	line = strings.Replace(line, "DROVER_TOKEN=TOKEN", "DROVER_TOKEN="+t.Secret, 1)
+	if server != info.URL {
+		line = strings.Replace(line, "come from "+info.URL, "come from "+server, 1) + " --server " + server
+	}
 	if t.Spec.Host != "" {
-		parts = append(parts, "--name", t.Spec.Host)
+		line += " --name " + t.Spec.Host
 	}
-	out.Command = strings.Join(parts, " ")
-	return out, nil
+	return &joinAnswer{Name: t.Name, Token: t.Secret, Server: server, CA: info.Pin, Expires: t.Spec.Expires, Command: line}
 }
 
 func newTokenListCommand(a *app) *cobra.Command {

@@ -36,7 +36,7 @@ func (f *Fleet) join(w http.ResponseWriter, r *http.Request) error {
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
-		return api.Errorf(api.CodeUnauthorized, "no join token was sent").WithRemedy("make one with `drover token create --join` and give it to drover-agent join")
+		return api.Errorf(api.CodeUnauthorized, "no join token was sent").WithRemedy("make one by `drover token join` and run the line that it prints")
 	}
 	resp, by, err := f.enrol(r.Context(), strings.TrimSpace(token), &req)
 	domain.Note(r.Context(), "host/"+cutText(req.Name, 253), by)

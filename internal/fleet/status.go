@@ -29,9 +29,14 @@ func (c consumer) Joined(host string, hello *api.Hello) {
 		return
 	}
 	f.presence.joined(host)
-	if h.Status.AgentVersion != hello.AgentVersion {
-		version := hello.AgentVersion
-		f.intake.put(&item{host: host, mutate: func(h *api.Host) { h.Status.AgentVersion = version }})
+	said := agentSaid{version: cutText(hello.AgentVersion, 100), putBack: hello.PutBack}
+	if said.putBack != nil && !f.offered(said.putBack.SHA256) {
+		said.putBack = nil // it is of no more interest
+	}
+	if h.Status.AgentVersion != said.version || !samePutBack(h.Status.PutBack, said.putBack) {
+		f.intake.put(&item{host: host, events: said.events, mutate: func(h *api.Host) {
+			h.Status.AgentVersion, h.Status.PutBack = said.version, said.putBack
+		}})
 	}
 	f.assign.sendIfOther(ctx, host, hello.Hash)
 }
@@ -52,6 +57,29 @@ func (c consumer) Message(host string, m *api.ToServer) {
 	case m.Done != nil:
 		c.f.checks.done(host, m.Done)
 	}
+}
+
+func samePutBack(a, b *api.PutBack) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.SHA256 == b.SHA256 && a.Time.Equal(b.Time)
+}
+
+// agentSaid is what a host says about its agent.
+type agentSaid struct {
+	version string
+	putBack *api.PutBack
+}
+
+// events tell that a host runs another agent than before, or put one back.
+func (a agentSaid) events(before *api.Host) []*api.Event {
+	var out []*api.Event
+	if was := before.Status.AgentVersion; was != "" && was != a.version {
+		out = append(out, &api.Event{Type: "host.agent-updated", Host: before.Name, Message: fmt.Sprintf("%s runs agent %s, before %s", before.Name, a.version, was)})
+	}
+	if p := a.putBack; p != nil && !samePutBack(before.Status.PutBack, p) {
+		out = append(out, &api.Event{Type: "host.agent-put-back", Host: before.Name,
+			Message: fmt.Sprintf("agent %s (%.12s) did not come up on %s and was put back: %s", p.Version, p.SHA256, before.Name, p.Why)})
+	}
+	return out
 }
 
 func revoked(host string) *api.Error {
