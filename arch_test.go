@@ -30,7 +30,8 @@ var rooms = []string{"internal/fleet", "internal/play", "internal/access"}
 
 // hostSide runs as root on every host, so it stays small and knows nothing of
 // the server: nothing in serverSide, not even through another package.
-var hostSide = []string{"cmd/drover-agent", "internal/agent", "internal/link", "internal/play/engine", "internal/play/jinja",
+var hostSide = []string{"cmd/drover-agent", "internal/agent", "internal/link", "internal/play/engine", "internal/play/inventory",
+	"internal/play/source", "internal/play/jinja", "internal/play/filter", "internal/play/facts", "internal/play/machine",
 	"internal/play/module", "internal/play/playhost", "internal/play/playpull"}
 
 var serverSide = []string{"internal/store", "internal/store/etcd", "internal/access", "internal/change", "internal/server", "internal/domain",
