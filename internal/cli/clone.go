@@ -24,8 +24,8 @@ func newCloneCommand(a *app) *cobra.Command {
 		Long: `Get a working copy of the fleet repository, ready to push.
 
 The copy trusts the server's certificate and asks drover for the credential, so that plain
-git fetch and git push work in it. With --from, it starts from a folder's files (an example,
-or a fleet you have) instead of what the server has, and nothing is pushed yet.`,
+git fetch and git push work in it. With --from, where the server has no repository yet, it starts
+from a folder's files (an example, or a fleet you have); nothing is pushed yet.`,
 		GroupID: groupWork,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +36,7 @@ or a fleet you have) instead of what the server has, and nothing is pushed yet.`
 			return a.clone(cmd, dir, from)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "start from the files of this folder")
+	cmd.Flags().StringVar(&from, "from", "", "start from the files of this `folder`")
 	return cmd
 }
 
@@ -114,8 +114,11 @@ func (a *app) clone(cmd *cobra.Command, dir, from string) error {
 		return err
 	}
 	has := git("rev-parse", "-q", "--verify", "refs/remotes/origin/main") == nil
+	if has && from != "" {
+		os.RemoveAll(filepath.Join(dir, ".git")) // what was made of a folder that was empty
+		return api.Errorf(api.CodeExists, "cannot start from %s: the server holds a fleet repository already", from).WithRemedy("clone without --from, and copy into it what you want")
+	}
 	if has {
-		// The server's history is the base either way.
 		if err := git("reset", "-q", "--hard", "origin/main"); err != nil {
 			return err
 		}
