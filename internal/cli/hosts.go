@@ -50,6 +50,10 @@ func (a *app) hosts(ctx context.Context, selector string) error {
 	if err != nil {
 		return err
 	}
+	if len(objs) == 0 && selector != "" {
+		fmt.Fprintf(a.Out, "No host has the labels %s. See the labels of one: drover host NAME.\n", selector)
+		return nil
+	}
 	if len(objs) == 0 {
 		fmt.Fprintln(a.Out, "There is no host yet. Add one: drover enroll ssh://root@HOST, or on the host the command of drover token join.")
 		return nil

@@ -136,7 +136,7 @@ holds the hash of the agent and the fingerprint of the fleet's root certificate.
 			}
 			fmt.Fprintln(a.Out, out.Command)
 			if !a.quiet {
-				fmt.Fprintf(a.Err, "Run this as root on the host, within %s. It works once. The host must reach %s; name another address by --reach.\n", life, server)
+				fmt.Fprintf(a.Err, "Run this as root on the host, until %s. It works once. The host must reach %s; name another address by --reach.\n", made.Spec.Expires.Local().Format("2 Jan 15:04"), server)
 				if len(info.Agents) == 0 {
 					fmt.Fprintln(a.Err, "warning: this server has no agent to give: put drover-agent beside the program drover there and restart it")
 				}
