@@ -44,7 +44,7 @@ for the time given, and takes its hosts out of the fleet again.
 	}
 	f := cmd.Flags()
 	f.IntVarP(&n, "hosts", "n", 100, "`number` of hosts")
-	f.StringVar(&prefix, "prefix", "", "`text` before the number in the hosts' names")
+	f.StringVar(&prefix, "prefix", "", "`text` of the hosts' names, before -1, -2 …")
 	f.IntVar(&parallel, "parallel", 64, "joins and connection attempts at once")
 	f.BoolVar(&keep, "keep", false, "leave the hosts in the fleet at the end")
 	f.DurationVar(&last, "for", 0, "end after this `time` of all being connected")

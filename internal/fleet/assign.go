@@ -220,6 +220,7 @@ func answer(waiting []chan outcome, o outcome) {
 }
 
 func (a *assigner) bring(ctx context.Context, head string, full bool, dirty map[string]bool, ready *compiled) (outcome, error) {
+	begun := time.Now()
 	hosts, _, err := a.f.hosts.List(ctx)
 	if err != nil {
 		return outcome{}, err
@@ -245,15 +246,19 @@ func (a *assigner) bring(ctx context.Context, head string, full bool, dirty map[
 			return outcome{}, api.Errorf(api.CodeInvalid, "cannot compile revision %s: %v", short(head), first)
 		}
 	}
+	compiled := time.Now()
 	out, status, err := a.write(ctx, head, full, hosts, only, ready)
 	if err != nil {
 		return outcome{}, err
 	}
+	sent := time.Now()
 	if err := a.f.intake.update(ctx, status); err != nil {
 		return out, fmt.Errorf("cannot store the hosts' statuses: %w", err)
 	}
 	if full {
 		err = a.f.activate(ctx, head)
+		a.f.log.Info("a revision is assigned", "commit", short(head), "hosts", out.hosts, "changed", out.changed, "sent", out.sent,
+			"compiling", compiled.Sub(begun).Round(time.Millisecond), "sending", sent.Sub(compiled).Round(time.Millisecond), "recording", time.Since(sent).Round(time.Millisecond))
 	}
 	return out, err
 }

@@ -222,13 +222,3 @@ func (f *Fleet) event(ctx context.Context, events ...*api.Event) {
 		f.log.Error("cannot record events", "count", len(events), "first", events[0].Type, "error", err)
 	}
 }
-
-// audit records an act that the server's door does not record by itself.
-func (f *Fleet) audit(ctx context.Context, e api.AuditEntry) {
-	if f.s.Audit == nil {
-		return
-	}
-	if _, err := f.s.Audit.Append(context.WithoutCancel(ctx), e); err != nil {
-		f.log.Error("cannot write the audit", "action", e.Action, "error", err)
-	}
-}

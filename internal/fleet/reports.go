@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"drover/api"
 )
@@ -46,16 +47,19 @@ func (rs *reports) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			rs.flush()
+			rs.flush(ctx)
 			return nil
 		case <-rs.wake:
-			rs.flush()
+			rs.flush(ctx)
 		}
 	}
 }
 
-func (rs *reports) flush() {
+// flush writes what is pending. It leaves twice the time that it takes to
+// those who wait for something, until ctx ends.
+func (rs *reports) flush(ctx context.Context) {
 	for {
+		begun := time.Now()
 		host, b := rs.next()
 		if host == "" {
 			return
@@ -68,6 +72,10 @@ func (rs *reports) flush() {
 			delete(rs.pending, host)
 		}
 		rs.mu.Unlock()
+		select {
+		case <-time.After(2 * time.Since(begun)):
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -93,11 +101,19 @@ func (rs *reports) write(host string, b []byte) error {
 	if _, err := rs.f.hosts.Get(ctx, host); err != nil {
 		return nil
 	}
-	name := rs.file(host)
-	if err := os.WriteFile(name+".new", b, 0o600); err != nil {
+	return overwrite(rs.file(host), b)
+}
+
+// overwrite changes a file in place: making a new one for each of thousands
+// of reports costs many times more. One that a crash leaves torn does not pass
+// its checksum and is as good as none.
+func overwrite(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(name+".new", name)
+	_, err = f.Write(b)
+	return errors.Join(err, f.Truncate(int64(len(b))), f.Close())
 }
 
 func (rs *reports) forget(host string) {
@@ -124,12 +140,13 @@ func (rs *reports) last(ctx context.Context, host string) (*api.Report, error) {
 	if err == nil {
 		if b, err = rs.f.unzip.DecodeAll(b, nil); err == nil {
 			r := &api.Report{}
-			if err = json.Unmarshal(b, r); err == nil {
+			// The file may be behind the status: it is written later, and a crash loses it.
+			if err = json.Unmarshal(b, r); err == nil && (h.Status.Last == nil || h.Status.Last.ID == r.ID) {
 				return r, nil
 			}
 		}
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		rs.f.log.Warn("cannot read the details of a report", "host", host, "error", err)
 	}
 	if h.Status.Last != nil {

@@ -41,7 +41,7 @@ type ServerConfig struct {
 	Log              *slog.Logger
 }
 
-// Buffers are small because there are thousands of connections, all of them
+// bufferSize is small because there are thousands of connections, all of them
 // quiet nearly always.
 const bufferSize = 4 << 10
 
@@ -54,7 +54,9 @@ func (h *Hub) Serve(ctx context.Context, l net.Listener, cfg ServerConfig) error
 	srv := grpc.NewServer(
 		grpc.Creds(door),
 		grpc.ForceServerCodecV2(codec{}),
-		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize), grpc.SharedWriteBuffer(true),
+		// TLS has a buffer for reading, so that another one would be 4 KB a host
+		// for nothing; the one for writing is taken only while something is written.
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(bufferSize), grpc.SharedWriteBuffer(true),
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage+chunkSize),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.MaxConcurrentStreams(32),

@@ -188,6 +188,14 @@ func sections(ctx context.Context, in domain.Input, inv *engine.Inventory, s Sec
 			want = append(want, h.Name)
 		}
 	}
+	slice := inv.Slice
+	if s.Names != "" {
+		slicer, err := inv.Slicer()
+		if err != nil {
+			return nil, err
+		}
+		slice = slicer.Alone
+	}
 	out := make(map[string]api.Section, len(want))
 	for _, host := range want {
 		if !declared[host] {
@@ -196,7 +204,7 @@ func sections(ctx context.Context, in domain.Input, inv *engine.Inventory, s Sec
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		body, err := body(inv, host, s)
+		body, err := body(slice, host, s)
 		if err != nil {
 			return nil, err
 		}
@@ -206,15 +214,11 @@ func sections(ctx context.Context, in domain.Input, inv *engine.Inventory, s Sec
 	return out, nil
 }
 
-func body(inv *engine.Inventory, host string, s Section) ([]byte, error) {
-	slice, err := inv.Slice(host)
-	if err != nil {
+func body(slice func(host string) (*engine.Slice, error), host string, s Section) ([]byte, error) {
+	var err error
+	if s.Slice, err = slice(host); err != nil {
 		return nil, err
 	}
-	if s.Names != "" {
-		slice = slice.WithoutOthers()
-	}
-	s.Slice = slice
 	b, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the section of %s: %w", host, err)

@@ -30,6 +30,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer doors.close()
+	frugal()
 	s, err := New(ctx, cfg)
 	if err != nil {
 		return err

@@ -198,7 +198,8 @@ func (s *Server) assemble(ctx context.Context) error {
 		s.loops = append(s.loops, d.Loops...)
 		line.add(d.Link)
 	}
-	s.loops = append(s.loops, domain.Loop{Name: "server.metrics", Run: s.countEvents}, domain.Loop{Name: "server.sweep", Leader: true, Run: s.sweep})
+	s.loops = append(s.loops, domain.Loop{Name: "server.metrics", Run: s.countEvents}, domain.Loop{Name: "server.sweep", Leader: true, Run: s.sweep},
+		domain.Loop{Name: "server.memory", Run: s.trim})
 	docs, err := readComments(api.Source)
 	if err != nil {
 		return err

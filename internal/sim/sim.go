@@ -33,7 +33,7 @@ type Config struct {
 	Client   *client.Client // may make join tokens: an operator's
 	Joiner   *client.Client // the same server without a token: each host shows its own
 	Server   string         // URL of the API, to reach links without a host of their own
-	Prefix   string         // of the hosts' names; "sim-" and four random letters if empty
+	Prefix   string         // of the hosts' names, before "-1", "-2" …; "sim-" and four random letters if empty
 	Parallel int            // joins and dials at once; 64
 	Version  string         // of the agents
 	Backoff  link.Backoff
@@ -97,7 +97,7 @@ func New(cfg Config) *Fleet {
 		var b [2]byte
 		n := rand.Uint32()
 		b[0], b[1] = byte(n), byte(n>>8)
-		cfg.Prefix = "sim-" + hex.EncodeToString(b[:]) + "-"
+		cfg.Prefix = "sim-" + hex.EncodeToString(b[:])
 	}
 	if cfg.Parallel <= 0 {
 		cfg.Parallel = 64
@@ -110,7 +110,7 @@ func New(cfg Config) *Fleet {
 	}
 	f := &Fleet{cfg: cfg, dials: make(chan struct{}, cfg.Parallel), start: time.Now(), step: "joining"}
 	for i := range cfg.N {
-		f.hosts = append(f.hosts, &host{fleet: f, name: fmt.Sprintf("%s%05d", cfg.Prefix, i+1)})
+		f.hosts = append(f.hosts, &host{fleet: f, name: fmt.Sprintf("%s-%d", cfg.Prefix, i+1)})
 	}
 	return f
 }

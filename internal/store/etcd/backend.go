@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -26,6 +27,9 @@ type Backend struct {
 	prefix string
 	where  string  // for messages
 	member *member // nil for an external cluster
+
+	history atomic.Int64 // bytes written that the engine's history still holds
+	newest  atomic.Int64 // the last revision of those
 
 	life   context.Context // ends at Close or when the engine fails
 	end    context.CancelCauseFunc
@@ -173,13 +177,14 @@ func (b *Backend) Txn(ctx context.Context, conds []store.Cond, ops []store.Op) (
 		}
 		cmps[i] = clientv3.Compare(target, "=", c.Rev)
 	}
-	then, grows := make([]clientv3.Op, len(ops)), false
+	then, grows, size := make([]clientv3.Op, len(ops)), false, 0
 	for i, op := range ops {
 		if op.Delete {
 			then[i] = clientv3.OpDelete(b.prefix + op.Key)
 			continue
 		}
 		grows = true
+		size += len(op.Key) + len(op.Value)
 		var opts []clientv3.OpOption
 		if op.Lease != 0 {
 			opts = append(opts, clientv3.WithLease(clientv3.LeaseID(op.Lease)))
@@ -194,6 +199,9 @@ func (b *Backend) Txn(ctx context.Context, conds []store.Cond, ops []store.Op) (
 	r, err := b.cli.Txn(ctx).If(cmps...).Then(then...).Commit()
 	if err != nil {
 		return 0, false, b.explain(ctx, "write", err)
+	}
+	if r.Succeeded && b.member != nil {
+		b.wrote(size, r.Header.Revision)
 	}
 	return r.Header.Revision, r.Succeeded, nil
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -129,6 +130,10 @@ func Open(ctx context.Context, c Config) (*Backend, error) {
 	return b, nil
 }
 
+// slowApply is from when on a slow disk is worth a line in the log: commits
+// wait for it, and 100 ms are nothing unusual for a busy one.
+const slowApply = time.Second
+
 func config(c Config, dir string, log func(*embed.Config) error) (*embed.Config, error) {
 	cfg := embed.NewConfig()
 	cfg.Dir = dir
@@ -143,10 +148,14 @@ func config(c Config, dir string, log func(*embed.Config) error) (*embed.Config,
 		cfg.AdvertiseClientUrls = cfg.ListenClientUrls
 	}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
+	cfg.WarningApplyDuration = slowApply
 	cfg.ZapLoggerBuilder = log
 	cfg.QuotaBackendBytes = c.Quota
 	cfg.UnsafeNoFsync = c.NoSync
-	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = "revision", "20000"
+	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = "revision", "5000"
+	// No follower has to catch up: what is applied need not stay in memory, and
+	// little is to be read again at the next start.
+	cfg.SnapshotCatchUpEntries, cfg.SnapshotCount = 10, 2000
 	cfg.MaxTxnOps = 512
 	cfg.TickMs, cfg.ElectionMs = 20, 200 // alone, it elects itself: no need to wait long
 	cfg.MaxRequestBytes = 8 << 20
@@ -208,21 +217,63 @@ func (m *member) close(failed bool) {
 	m.lock.Close()
 }
 
-// maintain gives disk space back, and opens the store again after it hit its
-// quota, until the backend ends.
+// When to forget the history. The store's caches need none of it once they
+// have read it, and a burst of writes to thousands of objects would leave the
+// engine's file, which is mapped into memory, many times larger than they are.
+const (
+	forgetBytes  = 8 << 20         // written since the last time
+	forgetPause  = 2 * time.Second // nothing written for so long: everybody has read it
+	forgetAnyway = 64 << 20        // written since the last time, pause or not
+	forgetKeep   = 100             // revisions
+)
+
+// wrote counts what goes into the engine's history.
+func (b *Backend) wrote(n int, rev int64) {
+	b.history.Add(int64(n))
+	b.newest.Store(rev)
+}
+
+// maintain forgets the history, gives disk space back, and opens the store
+// again after it hit its quota, until the backend ends.
 func (b *Backend) maintain(log *slog.Logger) {
-	tick := time.NewTicker(5 * time.Minute)
-	defer tick.Stop()
+	warn := func(err error) {
+		if err != nil && log != nil && b.life.Err() == nil {
+			log.Warn("cannot tidy the store", "err", err)
+		}
+	}
+	tidy, look := time.NewTicker(5*time.Minute), time.NewTicker(forgetPause)
+	defer tidy.Stop()
+	defer look.Stop()
+	var seen int64
 	for {
 		select {
 		case <-b.life.Done():
 			return
-		case <-tick.C:
-			if err := b.Relieve(b.life); err != nil && log != nil && b.life.Err() == nil {
-				log.Warn("cannot tidy the store", "err", err)
+		case <-tidy.C:
+			warn(b.Relieve(b.life))
+		case <-look.C:
+			rev, size := b.newest.Load(), b.history.Load()
+			if size > forgetAnyway || size > forgetBytes && rev == seen {
+				b.history.Add(-size)
+				warn(b.forget(b.life, rev-forgetKeep))
 			}
+			seen = rev
 		}
 	}
+}
+
+// forget drops the history up to rev; that it is gone already is fine.
+func (b *Backend) forget(ctx context.Context, rev int64) error {
+	if rev <= 1 {
+		return nil
+	}
+	ctx, cancel := b.call(ctx)
+	defer cancel()
+	_, err := b.cli.Compact(ctx, rev)
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return nil
+	}
+	return b.explain(ctx, "compact", err)
 }
 
 // Relieve rewrites the embedded engine's file when much of it is free, and

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
+	"strings"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
@@ -34,6 +37,9 @@ func (s stopHook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
+// maxField bounds one field of a line in the log.
+const maxField = 200
+
 // slogCore is a zap core that writes warnings and worse to slog.
 type slogCore struct {
 	to     *slog.Logger
@@ -46,8 +52,15 @@ func (c slogCore) With(f []zapcore.Field) zapcore.Core {
 	return slogCore{c.to, append(c.fields[:len(c.fields):len(c.fields)], f...)}
 }
 
+// harmless are warnings about what is meant to be so: nothing listens for
+// etcd's clients, and nobody signs in to it.
+var harmless = map[string]bool{
+	"Running http and grpc server on single port. This is not recommended for production.": true,
+	"simple token is not cryptographically signed":                                         true,
+}
+
 func (c slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
+	if c.Enabled(e.Level) && !harmless[e.Message] {
 		return ce.AddCore(e, c)
 	}
 	return ce
@@ -62,7 +75,12 @@ func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		f.AddTo(enc)
 	}
 	args := make([]any, 0, len(enc.Fields))
-	for k, v := range enc.Fields {
+	for _, k := range slices.Sorted(maps.Keys(enc.Fields)) {
+		v := enc.Fields[k]
+		// A slow request is logged with all it holds, which may be thousands of keys.
+		if s, ok := v.(string); ok && len(s) > maxField {
+			v = strings.ToValidUTF8(s[:maxField], "") + "…"
+		}
 		args = append(args, slog.Any(k, v))
 	}
 	if e.Level >= zapcore.ErrorLevel {
