@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +67,7 @@ unexpected error.`,
 	p.BoolVarP(&f.check, "check", "C", false, "change nothing; say what would be changed")
 	p.BoolVarP(&f.diff, "diff", "D", false, "show differences of changed files")
 	p.StringArrayVarP(&f.extra, "extra-vars", "e", nil, "variables: `k=v`, JSON, YAML or @file")
-	p.IntVarP(&f.forks, "forks", "f", 0, "hosts at a `time`")
+	p.IntVarP(&f.forks, "forks", "f", 0, "`number` of hosts at a time (5)")
 	p.BoolVarP(&f.become, "become", "b", false, "run tasks as another user")
 	p.StringVar(&f.becomeUser, "become-user", "", "that `user` (root)")
 	p.StringVar(&f.becomeMethod, "become-method", "", "how: `method` sudo or su")
@@ -79,7 +78,7 @@ unexpected error.`,
 	p.BoolVarP(&f.askBecome, "ask-become-pass", "K", false, "ask for the password of sudo or su")
 	p.StringVar(&f.passFile, "connection-password-file", "", "`file` with the SSH password")
 	p.StringVar(&f.becomePassFile, "become-password-file", "", "`file` with the password of sudo or su")
-	p.StringVarP(&f.connection, "connection", "c", "", "ssh, local, or agent (`type`)")
+	p.StringVarP(&f.connection, "connection", "c", "", "`type` of connection: ssh, local or agent")
 	p.IntVarP(&f.timeout, "timeout", "T", 0, "`seconds` to wait for a connection")
 	p.CountVarP(&f.verbose, "verbose", "v", "show results; more with -vv, -vvv")
 	p.BoolVar(&f.syntax, "syntax-check", false, "only check the playbooks")
@@ -142,7 +141,7 @@ func (a *app) play(cmd *cobra.Command, args []string, f *playFlags) error {
 		return a.playError(err, engine.ExitError)
 	}
 	if o.Connection == "agent" {
-		return a.playAgents(ctx, args, f, o, extra)
+		return a.playAgents(ctx, args, f, o, cfg, extra, vault)
 	}
 	files := engine.OS("")
 	sources := f.inventory
@@ -507,21 +506,4 @@ func (a *app) readVault(f *playFlags, cfg *ansibleConfig) (*engine.Vault, error)
 		}
 	}
 	return v, nil
-}
-
-// playAgents runs the play through the server and the hosts' agents.
-func (a *app) playAgents(ctx context.Context, args []string, f *playFlags, o engine.Options, extra map[string]any) error {
-	plain, err := json.Marshal(value.ToGo(value.FromGo(extra)))
-	if err != nil {
-		return err
-	}
-	req := api.PlayRequest{Limit: o.Limit, Tags: o.Tags, SkipTags: o.SkipTags, Check: o.Check, Diff: o.Diff, StartAt: o.StartAt, Verbosity: o.Verbosity,
-		Become: o.Become.Enabled, BecomeUser: o.Become.User, BecomeMethod: o.Become.Method, BecomePassword: o.Become.Password}
-	if f.forks > 0 {
-		req.Forks = f.forks
-	}
-	if err := json.Unmarshal(plain, &req.ExtraVars); err != nil {
-		return err
-	}
-	return a.uploadPlay(ctx, args, f.inventory, req, newPlayPrinter(a, f.verbose, o.Diff))
 }

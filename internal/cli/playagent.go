@@ -1,78 +1,228 @@
 package cli
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"drover/api"
 	"drover/client"
+	"drover/internal/fleetfile"
 	"drover/internal/play/engine"
+	"drover/internal/play/playwire"
+	"drover/internal/play/value"
+	"drover/internal/tree"
 )
 
-// uploadPlay sends the folder with the playbooks and prints the play's stream.
-func (a *app) uploadPlay(ctx context.Context, playbooks, inventory []string, req api.PlayRequest, out *playPrinter) error {
-	root, err := projectRoot(playbooks, inventory)
+// playAgents runs the play through the server and the hosts' agents. What is
+// wrong with it is found here, before anything is sent.
+func (a *app) playAgents(ctx context.Context, args []string, f *playFlags, o engine.Options, cfg *ansibleConfig, extra map[string]any, vault *engine.Vault) error {
+	if f.step {
+		return &exitError{code: engine.ExitOptions, err: errors.New("--step asks before each task, and with -c agent the play runs on the server: leave one of them out")}
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return a.playError(err, engine.ExitError)
+	}
+	files, scripts := watchFiles(), map[string]string{}
+	pack := newPlayPack(a.Getenv("HOME"), playLimits)
+	req := api.PlayRequest{Playbooks: args, Dir: cwd, Limit: o.Limit, Tags: o.Tags, SkipTags: o.SkipTags, Check: o.Check, Diff: o.Diff, Forks: f.forks,
+		StartAt: o.StartAt, Verbosity: o.Verbosity, Become: o.Become.Enabled, BecomeUser: o.Become.User, BecomeMethod: o.Become.Method,
+		BecomePassword: o.Become.Password, ForceHandlers: o.ForceHandler, Gathering: o.Gathering, BrokenConditionals: o.BrokenConditionals,
+		RolesPath: cfg.rolesPath(a.Getenv("HOME")), Scripts: scripts}
+	if req.Inventory, err = pack.inventory(args, f, cfg); err != nil {
+		return a.playError(err, engine.ExitError)
+	}
+	var inv *engine.Inventory
+	if len(req.Inventory) > 0 {
+		inv, err = engine.LoadInventory(engine.InventoryOptions{Files: files, Sources: req.Inventory, Vault: vault,
+			Run: func(ctx context.Context, argv ...string) ([]byte, error) {
+				out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
+				scripts[strings.Join(argv, " ")] = string(out)
+				return out, err
+			}})
+		if err != nil {
+			return a.playError(err, engine.ExitError)
+		}
+	}
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: args, RolesPath: req.RolesPath, ExtraVars: extra, Vault: vault})
+	if err != nil {
+		return a.playError(err, playbookExit(err))
+	}
+	if problems := project.Check(inv); len(problems) > 0 {
+		a.playProblems(problems)
+		return exit(playbookExit(problems[0]))
+	}
+	if f.syntax || f.listHosts || f.listTasks || f.listTags {
+		if inv == nil && f.listHosts {
+			if inv, err = a.enrolledInventory(ctx); err != nil {
+				return err
+			}
+		}
+		return a.playLists(project, inv, f, o)
+	}
+	for _, s := range vaultSecrets(vault) {
+		req.Vault = append(req.Vault, api.PlayVault{ID: s.ID, Password: s.Password})
+	}
+	plain, err := json.Marshal(value.ToGo(value.FromGo(extra)))
 	if err != nil {
 		return err
 	}
-	rel := func(name string) (string, error) {
-		abs, err := filepath.Abs(name)
-		if err != nil {
-			return "", err
-		}
-		r, err := filepath.Rel(root, abs)
-		return filepath.ToSlash(r), err
+	if err := json.Unmarshal(plain, &req.ExtraVars); err != nil {
+		return err
 	}
-	for _, p := range playbooks {
-		r, err := rel(p)
-		if err != nil {
-			return err
-		}
-		req.Playbooks = append(req.Playbooks, r)
+	if err := pack.collect(args, cfg, files.names()); err != nil {
+		return a.playError(err, engine.ExitError)
 	}
-	for _, s := range inventory {
-		if strings.Contains(s, ",") {
-			req.Inventory = append(req.Inventory, s)
-			continue
-		}
-		r, err := rel(s)
-		if err != nil {
-			return err
-		}
-		req.Inventory = append(req.Inventory, r)
-	}
-	body, err := packProject(root, req)
+	req.Env, req.Modes = pack.env(environment()), pack.modes()
+	body, err := pack.write(req)
 	if err != nil {
 		return err
 	}
+	err = a.uploadPlay(ctx, body, newPlayPrinter(a, f.verbose, o.Diff))
+	if err != nil && len(pack.broad) > 0 {
+		a.playWarn("of " + strings.Join(pack.broad, ", ") + ", which is no project's own folder, only the playbooks, the files they name and the folders " +
+			strings.Join(playFolders, ", ") + " were uploaded: if something was not found, move the playbooks into a folder of their own")
+	}
+	return err
+}
+
+func vaultSecrets(v *engine.Vault) []engine.VaultSecret {
+	if v == nil {
+		return nil
+	}
+	return v.Secrets
+}
+
+// collect puts all that a play needs into the pack.
+func (p *playPack) collect(playbooks []string, cfg *ansibleConfig, touched []string) error {
+	for _, pb := range playbooks {
+		abs, err := filepath.Abs(pb)
+		if err != nil {
+			return err
+		}
+		if err := p.project(abs); err != nil {
+			return err
+		}
+	}
+	if cfg.rolesGiven() {
+		for _, dir := range cfg.rolesPath(p.home) {
+			if !p.isShared(dir) && exists(dir) {
+				if err := p.root(dir); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := p.touched(touched); err != nil {
+		return err
+	}
+	return p.read()
+}
+
+// rolesGiven reports whether somebody said where roles are.
+func (c *ansibleConfig) rolesGiven() bool {
+	return c.getenv("ANSIBLE_ROLES_PATH") != "" || c.values["defaults.roles_path"] != ""
+}
+
+// inventory is what -i says, else ansible.cfg, else the fleet.yml of the
+// playbook's project. Empty: the enrolled hosts.
+func (p *playPack) inventory(playbooks []string, f *playFlags, cfg *ansibleConfig) ([]string, error) {
+	if len(f.inventory) > 0 {
+		return f.inventory, nil
+	}
+	if sources := cfg.paths("inventory"); len(sources) > 0 {
+		return sources, nil
+	}
+	abs, err := filepath.Abs(playbooks[0])
+	if err != nil {
+		return nil, err
+	}
+	for d := filepath.Dir(abs); ; d = filepath.Dir(d) {
+		declared, repository := exists(filepath.Join(d, fleetfile.Name)), exists(filepath.Join(d, ".git"))
+		if declared || !p.isShared(d) && (repository || d == filepath.Dir(abs)) {
+			ff, err := fleetfile.Load(os.DirFS(d))
+			if err != nil {
+				return nil, err
+			}
+			var out []string
+			for _, s := range ff.Inventory {
+				out = append(out, filepath.Join(d, s))
+			}
+			if len(out) > 0 {
+				return out, nil
+			}
+		}
+		if d == "/" || declared || repository {
+			return nil, nil
+		}
+	}
+}
+
+// enrolledInventory is the inventory that the server takes when none is named.
+func (a *app) enrolledInventory(ctx context.Context) (*engine.Inventory, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	hosts, _, err := client.List[api.Host](ctx, c, "hosts", client.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var all strings.Builder
+	groups := map[string]string{}
+	for _, h := range hosts {
+		all.WriteString(h.Name + "\n")
+		for _, g := range h.Status.Groups {
+			if g != "all" {
+				groups[g] += h.Name + "\n"
+			}
+		}
+	}
+	for g, members := range groups {
+		all.WriteString("[" + g + "]\n" + members)
+	}
+	b := tree.NewBuilder(tree.Limits{})
+	if err := b.Add(tree.File{Path: "hosts", Data: []byte(all.String())}); err != nil {
+		return nil, err
+	}
+	t, err := b.Tree()
+	if err != nil {
+		return nil, err
+	}
+	return engine.LoadInventory(engine.InventoryOptions{Files: engine.Bundle(t), Sources: []string{"/hosts"}})
+}
+
+// uploadPlay sends the pack and prints the play's stream.
+func (a *app) uploadPlay(ctx context.Context, body io.Reader, out *playPrinter) error {
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
-	res, err := c.Do(ctx, http.MethodPost, "/v1/plays", body, http.Header{"Content-Type": {"application/gzip"}, "Accept": {"text/event-stream"}})
+	res, err := c.Do(ctx, http.MethodPost, "/v1/plays", body, http.Header{"Content-Type": {"application/x-tar"}, "Accept": {"text/event-stream"}})
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
 	var end *api.PlayEnd
+	recap := &engine.Recap{Hosts: map[string]*engine.HostStats{}}
 	err = readEvents(res.Body, func(m client.Message) error {
 		switch m.Event {
 		case "play":
-			var e engine.Event
-			if err := json.Unmarshal(m.Data, &e); err != nil {
+			e, err := playwire.Decode(m.Data)
+			if err != nil {
 				return err
+			}
+			if e.Kind == engine.EventStats {
+				recap.Custom = e.Stats
 			}
 			out.event(e)
 		case "end":
@@ -87,7 +237,7 @@ func (a *app) uploadPlay(ctx context.Context, playbooks, inventory []string, req
 		}
 		return err
 	}
-	recap := &engine.Recap{Hosts: map[string]*engine.HostStats{}, Order: end.Order}
+	recap.Order = end.Order
 	for h, m := range end.Recap {
 		recap.Hosts[h] = &engine.HostStats{OK: m["ok"], Changed: m["changed"], Unreachable: m["unreachable"], Failed: m["failed"], Skipped: m["skipped"], Rescued: m["rescued"], Ignored: m["ignored"]}
 	}
@@ -99,97 +249,6 @@ func (a *app) uploadPlay(ctx context.Context, playbooks, inventory []string, req
 		return exit(end.Exit)
 	}
 	return nil
-}
-
-// projectRoot is the folder to upload: the one that holds all playbooks and
-// inventories, and the whole repository where they are in one.
-func projectRoot(playbooks, inventory []string) (string, error) {
-	root := ""
-	for _, p := range append(append([]string{}, playbooks...), inventory...) {
-		if strings.Contains(p, ",") {
-			continue
-		}
-		abs, err := filepath.Abs(p)
-		if err != nil {
-			return "", err
-		}
-		dir := filepath.Dir(abs)
-		if root == "" {
-			root = dir
-		}
-		for root != dir && !strings.HasPrefix(dir+"/", strings.TrimSuffix(root, "/")+"/") {
-			root = filepath.Dir(root)
-		}
-	}
-	for d := root; d != "/" && d != "."; d = filepath.Dir(d) {
-		for _, mark := range []string{"fleet.yml", "ansible.cfg", ".git"} {
-			if _, err := os.Stat(filepath.Join(d, mark)); err == nil {
-				return d, nil
-			}
-		}
-	}
-	if root == "/" || root == "" {
-		return "", fmt.Errorf("cannot upload the playbooks: they have no folder in common but /")
-	}
-	return root, nil
-}
-
-const maxProject = 128 << 20
-
-// packProject makes the tar of a project, its options first.
-func packProject(root string, req api.PlayRequest) (*bytes.Buffer, error) {
-	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
-	tw := tar.NewWriter(zw)
-	opts, err := json.Marshal(req)
-	if err != nil {
-		return nil, err
-	}
-	add := func(name string, mode int64, src []byte) error {
-		if err := tw.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(src)), Typeflag: tar.TypeReg}); err != nil {
-			return err
-		}
-		_, err := tw.Write(src)
-		return err
-	}
-	if err := add(api.PlayOptionsFile, 0o600, opts); err != nil {
-		return nil, err
-	}
-	size := 0
-	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if d.Name() == ".git" || d.Name() == "node_modules" {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		st, err := os.Stat(name)
-		if err != nil || !st.Mode().IsRegular() {
-			return nil // a broken link or a socket is no part of a project
-		}
-		src, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if size += len(src); size > maxProject {
-			return fmt.Errorf("cannot upload %s: it holds more than %d MiB", root, maxProject>>20)
-		}
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		return add(filepath.ToSlash(rel), int64(st.Mode().Perm()), src)
-	})
-	if err == nil {
-		err = tw.Close()
-	}
-	if err == nil {
-		err = zw.Close()
-	}
-	return &buf, err
 }
 
 // readEvents reads server-sent events until they end.

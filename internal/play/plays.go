@@ -2,9 +2,12 @@ package play
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"drover/internal/domain"
 	"drover/internal/fleetfile"
 	"drover/internal/play/engine"
+	"drover/internal/play/playwire"
 	"drover/internal/tree"
 )
 
@@ -84,11 +88,76 @@ func (p *Play) load(ctx context.Context, t *tree.Tree, q *api.PlayRequest) (*eng
 	if err != nil {
 		return nil, nil, first(err)
 	}
-	project, err := engine.LoadProject(engine.ProjectOptions{Files: engine.Bundle(t), Playbooks: q.Playbooks, RolesPath: rolesPath, ExtraVars: q.ExtraVars})
+	roles := q.RolesPath
+	if len(roles) == 0 {
+		roles = rolesPath
+	}
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: uploaded(t, q), Playbooks: q.Playbooks, RolesPath: roles, ExtraVars: q.ExtraVars, Vault: vault(q)})
 	if err != nil {
-		return nil, nil, first(problems(err))
+		return nil, nil, first(wrong(q, err))
 	}
 	return project, inv, nil
+}
+
+// wrong is err with the places that whoever sent the tree knows.
+func wrong(q *api.PlayRequest, err error) error {
+	if q.Dir != "" {
+		return err // they are absolute there too
+	}
+	return problems(err)
+}
+
+// upload is what was sent, as it is where it came from: relative names start
+// where the command did, and files have the permissions that a tree forgets.
+type upload struct {
+	engine.Files
+	dir   string
+	modes map[string]uint32
+}
+
+func uploaded(t *tree.Tree, q *api.PlayRequest) engine.Files {
+	return upload{Files: engine.Bundle(t), dir: path.Clean("/" + q.Dir), modes: q.Modes}
+}
+
+func (u upload) abs(name string) string {
+	if path.IsAbs(name) {
+		return name
+	}
+	return path.Join(u.dir, name)
+}
+
+func (u upload) Root() string                               { return u.dir }
+func (u upload) Open(name string) (fs.File, error)          { return u.Files.Open(u.abs(name)) }
+func (u upload) ReadFile(name string) ([]byte, error)       { return u.Files.ReadFile(u.abs(name)) }
+func (u upload) ReadDir(name string) ([]fs.DirEntry, error) { return u.Files.ReadDir(u.abs(name)) }
+
+func (u upload) Stat(name string) (fs.FileInfo, error) {
+	name = path.Clean(u.abs(name))
+	st, err := u.Files.Stat(name)
+	if mode, ok := u.modes[name]; ok && err == nil {
+		st = withMode{st, mode}
+	}
+	return st, err
+}
+
+type withMode struct {
+	fs.FileInfo
+	mode uint32
+}
+
+func (m withMode) Mode() fs.FileMode {
+	return m.FileInfo.Mode()&^fs.ModePerm | fs.FileMode(m.mode)&fs.ModePerm
+}
+
+func vault(q *api.PlayRequest) *engine.Vault {
+	if len(q.Vault) == 0 {
+		return nil
+	}
+	v := &engine.Vault{}
+	for _, s := range q.Vault {
+		v.Secrets = append(v.Secrets, engine.VaultSecret{ID: s.ID, Password: s.Password})
+	}
+	return v
 }
 
 // inventory is the one that the request names, or the fleet's.
@@ -104,9 +173,16 @@ func (p *Play) inventory(ctx context.Context, t *tree.Tree, q *api.PlayRequest) 
 	if len(sources) == 0 {
 		return p.enrolled(ctx)
 	}
-	inv, err := engine.LoadInventory(engine.InventoryOptions{Files: engine.Bundle(t), Sources: sources})
+	inv, err := engine.LoadInventory(engine.InventoryOptions{Files: uploaded(t, q), Sources: sources, Vault: vault(q),
+		Run: func(_ context.Context, argv ...string) ([]byte, error) {
+			out, ok := q.Scripts[strings.Join(argv, " ")]
+			if !ok {
+				return nil, errors.New("the server runs no scripts of others, and its output was not sent")
+			}
+			return []byte(out), nil
+		}})
 	if err != nil {
-		return nil, problems(err)
+		return nil, wrong(q, err)
 	}
 	return inv, nil
 }
@@ -152,9 +228,16 @@ func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *doma
 	})
 	recap, err := project.Run(ctx, inv, engine.Options{
 		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout)},
-		Events:    func(e engine.Event) { fail(stream.Send("", "play", e)) },
-		Limit:     q.Limit, Tags: q.Tags, SkipTags: q.SkipTags, Check: q.Check, Diff: q.Diff, ExtraVars: q.ExtraVars, Forks: q.Forks,
-		Connection: "agent", StartAt: q.StartAt, Verbosity: q.Verbosity, Now: p.d.Now,
+		Events: func(e engine.Event) {
+			b, err := playwire.Encode(e)
+			if err == nil {
+				err = stream.Send("", "play", json.RawMessage(b))
+			}
+			fail(err)
+		},
+		Limit: q.Limit, Tags: q.Tags, SkipTags: q.SkipTags, Check: q.Check, Diff: q.Diff, ExtraVars: q.ExtraVars, Forks: q.Forks,
+		Connection: "agent", StartAt: q.StartAt, Verbosity: q.Verbosity, Now: p.d.Now, Env: q.Env,
+		ForceHandler: q.ForceHandlers, Gathering: q.Gathering, BrokenConditionals: q.BrokenConditionals,
 		Become: engine.Become{Enabled: q.Become, User: q.BecomeUser, Method: q.BecomeMethod, Password: q.BecomePassword},
 	})
 	close(over)
