@@ -351,3 +351,42 @@ func TestErrorCodes(t *testing.T) {
 		t.Errorf("api.md lists the codes %v, the program has %v", got, want)
 	}
 }
+
+// eventType is how the code names an event: Type: "host.changed".
+var eventType = regexp.MustCompile(`"((?:host|revision|run|play)\.[a-z-]+)"`)
+
+func TestEventTypes(t *testing.T) {
+	page := read(t, "api.md")
+	_, list, found := strings.Cut(page, "Event types: ")
+	if !found {
+		t.Fatal("api.md has no list of event types")
+	}
+	var shown, made []string
+	for _, m := range codeSpan.FindAllStringSubmatch(list, -1) {
+		shown = append(shown, m[1])
+	}
+	for _, dir := range []string{"../internal/fleet", "../internal/play"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, m := range eventType.FindAllStringSubmatch(read(t, file), -1) {
+				made = append(made, m[1])
+			}
+		}
+	}
+	for _, name := range shown {
+		if !slices.Contains(made, name) {
+			t.Errorf("api.md lists the event %s, which nothing makes", name)
+		}
+	}
+	for _, name := range made {
+		if !slices.Contains(shown, name) {
+			t.Errorf("api.md does not list the event %s", name)
+		}
+	}
+}
