@@ -71,7 +71,7 @@ unexpected error.`,
 	p.BoolVarP(&f.become, "become", "b", false, "run tasks as another user")
 	p.StringVar(&f.becomeUser, "become-user", "", "that `user` (root)")
 	p.StringVar(&f.becomeMethod, "become-method", "", "how: `method` sudo or su")
-	p.StringVarP(&f.user, "user", "u", "", "sign in as this `user`")
+	p.StringVarP(&f.user, "user", "u", "", "sign in as this `user`; through agents, run as it instead of root")
 	p.StringVar(&f.key, "private-key", "", "sign in with this key `file`")
 	p.StringVar(&f.key, "key-file", "", "the same as --private-key")
 	p.BoolVarP(&f.askPass, "ask-pass", "k", false, "ask for the SSH password")
@@ -157,7 +157,7 @@ func (a *app) play(cmd *cobra.Command, args []string, f *playFlags) error {
 	if err != nil {
 		return a.playError(err, engine.ExitError)
 	}
-	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: args, RolesPath: cfg.rolesPath(a.Getenv("HOME")), ExtraVars: extra, Vault: vault})
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: args, RolesPath: cfg.rolesPath(a.Getenv("HOME")), ExtraVars: extra, Vault: vault, Env: o.Env})
 	if err != nil {
 		return a.playError(err, playbookExit(err))
 	}

@@ -88,7 +88,7 @@ type Options struct {
 	// BrokenConditionals accepts conditions that are not boolean, as
 	// ansible-core before 2.19 did.
 	BrokenConditionals bool
-	// ControllerEnv is the environment that lookup('env') sees; nil is none.
+	// Env is the environment that lookup('env') sees; nil is none.
 	Env map[string]string
 	// MaxFailPercentage etc. come from plays. Only is the host whose tasks
 	// are wanted when an agent runs its own slice of the inventory.

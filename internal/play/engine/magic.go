@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"drover/internal/play/source"
 	"drover/internal/play/value"
 )
 
@@ -234,7 +235,10 @@ func (s *scope) find(kind, name string) (file string, tried []string, ok bool) {
 	files := s.r.p.files
 	if path.IsAbs(name) {
 		_, err := files.Stat(name)
-		return path.Clean(name), []string{name}, err == nil
+		if tried = []string{name}; err != nil && kind != "" && !source.Here(files) {
+			tried[0] += " (among the project's own files: those of the machine that reads it are not looked at)"
+		}
+		return path.Clean(name), tried, err == nil
 	}
 	if strings.HasPrefix(name, "~/") {
 		if home := s.r.o.Env["HOME"]; home != "" {

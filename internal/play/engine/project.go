@@ -18,12 +18,13 @@ import (
 
 // ProjectOptions say what to load.
 type ProjectOptions struct {
-	Files      Files
+	Files      Files // OS or Bundle; nil is no files at all
 	Playbooks  []string
 	RolesPath  []string // further folders of roles, after roles/ beside the playbook
 	ExtraVars  map[string]any
 	Vault      *Vault
-	MaxInclude int // nesting of includes and roles; 100 if zero
+	Env        map[string]string // what lookup('env') sees on load; nil is none
+	MaxInclude int               // nesting of includes and roles; 100 if zero
 }
 
 // Project is a set of playbooks with all that they import, ready to run. It
@@ -53,13 +54,13 @@ type parsed struct {
 // Problems: every mistake that was found, with its place.
 func LoadProject(o ProjectOptions) (*Project, error) {
 	if o.Files == nil {
-		o.Files = OS("")
+		o.Files = source.None()
 	}
 	if o.MaxInclude == 0 {
 		o.MaxInclude = 100
 	}
 	p := &Project{files: o.Files, opts: o, docs: map[string]*parsed{}, roles: map[string]*roleDef{}, static: jinja.New()}
-	filter.Install(p.static, filter.Options{ReadFile: o.Files.ReadFile})
+	filter.Install(p.static, p.reach(o.Env))
 	p.extra = source.Dict(o.ExtraVars)
 	for _, pb := range o.Playbooks {
 		p.loadPlaybook(pb, nil)

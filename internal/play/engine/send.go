@@ -338,7 +338,7 @@ func trailing(s, nl string) int {
 func (r *run) templateVars(ts *scope, src, file, dest string) {
 	now := r.o.Now()
 	hostname := r.o.Env["HOSTNAME"]
-	if hostname == "" {
+	if hostname == "" && source.Here(r.p.files) {
 		hostname, _ = os.Hostname()
 	}
 	var managed value.Value = "Ansible managed"

@@ -40,47 +40,65 @@ func (r *run) newEnv() *jinja.Env {
 }
 
 func (r *run) filterOptions() *filter.Options {
-	files := r.p.files
-	o := &filter.Options{
-		Now:      r.o.Now,
-		ReadFile: files.ReadFile,
-		Stat: func(name string, follow bool) (fs.FileInfo, error) {
-			return files.Stat(name)
-		},
-		ReadDir: files.ReadDir,
-		Find: func(c *jinja.Call, kind, name string) (string, []string, bool) {
-			s := scopeOf(c.Ctx)
-			if s == nil {
-				f := source.Join(files.Root(), name)
-				_, err := files.Stat(f)
-				return f, []string{f}, err == nil
-			}
+	o := r.p.reach(r.o.Env)
+	o.Now = r.o.Now
+	atRoot := o.Find
+	o.Find = func(c *jinja.Call, kind, name string) (string, []string, bool) {
+		if s := scopeOf(c.Ctx); s != nil {
 			return s.find(kind, name)
+		}
+		return atRoot(c, kind, name)
+	}
+	o.Hosts = func(_ *jinja.Call, pattern string) ([]string, error) {
+		r.mu.RLock()
+		defer r.mu.RUnlock()
+		return r.inv.Select(pattern)
+	}
+	o.Lookups = map[string]filter.Lookup{"template": r.lookupTemplate}
+	return &o
+}
+
+// reach is what templates of a project reach beyond its variables. A project
+// in this machine's files may do here what whoever runs it may. Any other one
+// came from somewhere else: its templates read its own files and the
+// environment that came with it; they write, run and fetch nothing here.
+func (p *Project) reach(env map[string]string) filter.Options {
+	files := p.files
+	o := filter.Options{
+		ReadFile: files.ReadFile,
+		ReadDir:  files.ReadDir,
+		Stat:     func(name string, _ bool) (fs.FileInfo, error) { return files.Stat(name) },
+		Find: func(_ *jinja.Call, _, name string) (string, []string, bool) {
+			f := source.Join(files.Root(), name)
+			_, err := files.Stat(f)
+			return f, []string{f}, err == nil
 		},
-		Decrypt: func(text []byte) ([]byte, error) { return r.p.opts.Vault.Decrypt(text) },
+		Getenv: func(name string) (string, bool) {
+			v, ok := env[name]
+			return v, ok
+		},
+		Decrypt: func(text []byte) ([]byte, error) { return p.opts.Vault.Decrypt(text) },
 		Encrypt: func(plain []byte, secret, id string) ([]byte, error) {
 			return source.EncryptVault(plain, []byte(secret), id)
 		},
-		Hosts: func(c *jinja.Call, pattern string) ([]string, error) {
-			r.mu.RLock()
-			defer r.mu.RUnlock()
-			return r.inv.Select(pattern)
-		},
-		Fetch:   fetchURL,
-		Lookups: map[string]filter.Lookup{"template": r.lookupTemplate},
-		Getenv: func(name string) (string, bool) {
-			v, ok := r.o.Env[name]
-			return v, ok
-		},
 	}
-	if source.Here(files) {
-		o.Run = func(ctx context.Context, command string) ([]byte, error) {
-			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-			if s := scopeOf(ctx); s != nil && s.pr != nil {
-				cmd.Dir = s.pr.play.dir
-			}
-			return cmd.Output()
+	if !source.Here(files) {
+		o.WriteFile = func(name string, _ []byte) error {
+			return fmt.Errorf("%s is in no file of the project, and nothing can be written beside it: commit it, or give the password as a vaulted variable", name)
 		}
+		return o
+	}
+	here := filter.Machine()
+	o.Readlink, o.WriteFile, o.Fetch = here.Readlink, here.WriteFile, fetchURL
+	o.Stat = func(name string, follow bool) (fs.FileInfo, error) {
+		return here.Stat(source.Join(files.Root(), name), follow)
+	}
+	o.Run = func(ctx context.Context, command string) ([]byte, error) {
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+		if s := scopeOf(ctx); s != nil && s.pr != nil {
+			cmd.Dir = s.pr.play.dir
+		}
+		return cmd.Output()
 	}
 	return o
 }

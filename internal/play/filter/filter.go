@@ -11,22 +11,27 @@ import (
 	"drover/internal/play/value"
 )
 
-// Options are what filters and lookups need from outside. Anything nil is a
-// clear error when a template asks for it.
+// Options are what filters and lookups need from outside. They are the whole
+// of what templates can reach: the zero value reads no file, no environment,
+// runs nothing and writes nothing, and says so when a template asks. Machine
+// gives what a machine has, for whoever runs their own playbooks on it.
 type Options struct {
 	Now func() time.Time // default time.Now
 	// ReadFile, Stat and ReadDir read the controller's files. Paths arrive as
-	// Find returned them. Default: the os package.
+	// Find returned them.
 	ReadFile func(path string) ([]byte, error)
 	Stat     func(path string, follow bool) (fs.FileInfo, error)
 	ReadDir  func(dir string) ([]fs.DirEntry, error)
+	// Readlink tells where a symbolic link leads.
+	Readlink func(path string) (string, error)
 	// Find resolves a file name of a lookup as Ansible's search path does:
 	// kind is the folder it also looks into ("files", "templates", "vars").
 	// It returns the path, or false and the places that were tried.
+	// Default: the name itself, if Stat knows it.
 	Find func(c *jinja.Call, kind, name string) (path string, tried []string, ok bool)
-	// Getenv reads the controller's environment. Default os.LookupEnv.
+	// Getenv reads the controller's environment.
 	Getenv func(name string) (string, bool)
-	// WriteFile keeps a new password; default: a private file, written whole.
+	// WriteFile keeps a new password.
 	WriteFile func(path string, data []byte) error
 	// Run runs a command line for the pipe lookup and returns its output.
 	Run func(ctx context.Context, command string) (stdout []byte, err error)

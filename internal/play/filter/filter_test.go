@@ -28,30 +28,31 @@ func setUp(t *testing.T, files map[string]string) (*jinja.Env, *filter.Options, 
 			t.Fatal(err)
 		}
 	}
-	o := &filter.Options{
-		Find: func(_ *jinja.Call, kind, name string) (string, []string, bool) {
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(dir, kind, name)
-			}
-			_, err := os.Stat(name)
-			return name, []string{name}, err == nil
-		},
-		Decrypt: func(b []byte) ([]byte, error) {
-			return []byte("opened " + strings.TrimSpace(strings.SplitN(string(b), "\n", 2)[1])), nil
-		},
-		Hosts: func(_ *jinja.Call, pattern string) ([]string, error) {
-			return []string{pattern + "1", pattern + "2"}, nil
-		},
-		Fetch: func(_ context.Context, r filter.Request) ([]byte, error) {
-			if r.URL == "bad" {
-				return nil, errors.New("refused")
-			}
-			return []byte("one\ntwo " + r.Username), nil
-		},
-		Lookups: map[string]filter.Lookup{"ours": func(c *filter.LookupCall) ([]value.Value, error) {
-			return []value.Value{int64(len(c.Terms))}, nil
-		}},
+	o := &filter.Options{}
+	*o = filter.Machine()
+	o.Run = nil
+	o.Find = func(_ *jinja.Call, kind, name string) (string, []string, bool) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, kind, name)
+		}
+		_, err := os.Stat(name)
+		return name, []string{name}, err == nil
 	}
+	o.Decrypt = func(b []byte) ([]byte, error) {
+		return []byte("opened " + strings.TrimSpace(strings.SplitN(string(b), "\n", 2)[1])), nil
+	}
+	o.Hosts = func(_ *jinja.Call, pattern string) ([]string, error) {
+		return []string{pattern + "1", pattern + "2"}, nil
+	}
+	o.Fetch = func(_ context.Context, r filter.Request) ([]byte, error) {
+		if r.URL == "bad" {
+			return nil, errors.New("refused")
+		}
+		return []byte("one\ntwo " + r.Username), nil
+	}
+	o.Lookups = map[string]filter.Lookup{"ours": func(c *filter.LookupCall) ([]value.Value, error) {
+		return []value.Value{int64(len(c.Terms))}, nil
+	}}
 	e := jinja.New()
 	filter.Install(e, *o)
 	return e, o, dir
@@ -150,6 +151,34 @@ func TestPasswordIsKept(t *testing.T) {
 	same, err := eval(t, e, "lookup('password', 'creds/db', encrypt='sha256_crypt')", nil)
 	if err != nil || same != hash {
 		t.Errorf("hashed again: %v, %v; want %v", same, err, hash)
+	}
+}
+
+// Options that say nothing give nothing away.
+func TestNothingIsReachedUnasked(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("DROVER_TEST", "leaked")
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("leaked"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("leaked", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	e := jinja.New()
+	filter.Install(e, filter.Options{})
+	for _, src := range []string{
+		"lookup('file', D ~ '/secret')", "lookup('unvault', D ~ '/secret')", "lookup('template', D ~ '/secret')", "lookup('ini', 'k', file=D ~ '/secret')",
+		"lookup('password', D ~ '/secret')", "lookup('password', D ~ '/new')", "lookup('env', 'DROVER_TEST')", "'$DROVER_TEST' | expandvars", "'~/x' | expanduser",
+		"lookup('pipe', 'cat ' ~ D ~ '/secret')", "lookup('lines', 'touch ' ~ D ~ '/new')", "lookup('url', 'file://' ~ D ~ '/secret')", "query('fileglob', D ~ '/*') | string",
+		"(D ~ '/*') | fileglob | string", "(D ~ '/secret') is exists", "(D ~ '/link') is link", "(D ~ '/link') | realpath", "lookup('first_found', D ~ '/secret')",
+	} {
+		v, err := eval(t, e, src, jinja.Vars{"D": dir})
+		if got := value.Str(v); strings.Contains(got, "leaked") || got == "True" || strings.Contains(got, "secret") || got == os.Getenv("HOME")+"/x" {
+			t.Errorf("%s gave %s, %v", src, got, err)
+		}
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 2 {
+		t.Errorf("something was written: %v, %v", list, err)
 	}
 }
 

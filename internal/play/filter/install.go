@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
@@ -26,30 +27,47 @@ func (o *Options) defaults() {
 		o.Now = time.Now
 	}
 	if o.ReadFile == nil {
-		o.ReadFile = os.ReadFile
+		o.ReadFile = func(path string) ([]byte, error) { return nil, refuse("read", path) }
 	}
 	if o.Stat == nil {
-		o.Stat = func(path string, follow bool) (fs.FileInfo, error) {
-			if follow {
-				return os.Stat(path)
-			}
-			return os.Lstat(path)
-		}
+		o.Stat = func(path string, _ bool) (fs.FileInfo, error) { return nil, refuse("stat", path) }
 	}
 	if o.ReadDir == nil {
-		o.ReadDir = os.ReadDir
+		o.ReadDir = func(dir string) ([]fs.DirEntry, error) { return nil, refuse("read", dir) }
+	}
+	if o.Readlink == nil {
+		o.Readlink = func(path string) (string, error) { return "", refuse("readlink", path) }
 	}
 	if o.WriteFile == nil {
-		o.WriteFile = writePrivate
+		o.WriteFile = func(path string, _ []byte) error { return refuse("write", path) }
 	}
 	if o.Getenv == nil {
-		o.Getenv = os.LookupEnv
+		o.Getenv = func(string) (string, bool) { return "", false }
 	}
 	if o.Find == nil {
 		o.Find = func(_ *jinja.Call, _, name string) (string, []string, bool) {
 			_, err := o.Stat(name, true)
 			return name, []string{name}, err == nil
 		}
+	}
+}
+
+// refuse is the answer to a template that asks for a file where none may be had.
+func refuse(op, path string) error {
+	return &fs.PathError{Op: op, Path: path, Err: errors.New("templates have no files here")}
+}
+
+// Machine are the options of somebody's own playbooks on their own machine:
+// its files, its environment, new password files and the pipe lookup.
+func Machine() Options {
+	return Options{
+		ReadFile: os.ReadFile, ReadDir: os.ReadDir, Readlink: os.Readlink, Getenv: os.LookupEnv, WriteFile: WritePrivate, Run: ShellRun,
+		Stat: func(path string, follow bool) (fs.FileInfo, error) {
+			if follow {
+				return os.Stat(path)
+			}
+			return os.Lstat(path)
+		},
 	}
 }
 

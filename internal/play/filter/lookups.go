@@ -594,7 +594,7 @@ func lVarnames(c *LookupCall) ([]value.Value, error) {
 
 func (c *LookupCall) command(term string) (string, error) {
 	if c.Options.Run == nil {
-		return "", filterError("commands cannot be run here")
+		return "", filterError("commands cannot be run here: run them on the host, with a task of command or shell, and register what it returns")
 	}
 	b, err := c.Options.Run(c.Ctx, term)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 func lURL(c *LookupCall) ([]value.Value, error) {
 	if c.Options.Fetch == nil {
-		return nil, filterError("addresses cannot be fetched here")
+		return nil, filterError("addresses cannot be fetched here: fetch on the host, with a task of uri or get_url, and register what it returns")
 	}
 	words, err := c.words()
 	if err != nil {
@@ -197,9 +197,6 @@ func (c *LookupCall) password(term string) (value.Value, error) {
 				content += " ident=" + ident
 			}
 		}
-		if c.Options.WriteFile == nil {
-			return nil, filterError("the password file " + target + " is not there and cannot be written here")
-		}
 		if err := c.Options.WriteFile(target, []byte(content+"\n")); err != nil {
 			return nil, filterError("cannot write the password file " + target + ": " + err.Error())
 		}
@@ -216,8 +213,8 @@ func (c *LookupCall) password(term string) (value.Value, error) {
 	return c.Filter("password_hash", args, kw)
 }
 
-// writePrivate writes a file that only its owner may read, whole or not at all.
-func writePrivate(name string, data []byte) error {
+// WritePrivate writes a file that only its owner may read, whole or not at all.
+func WritePrivate(name string, data []byte) error {
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -435,6 +432,6 @@ func (s *set) readlink(p string) (string, bool) {
 	if err != nil || i.Mode()&fs.ModeSymlink == 0 {
 		return "", false
 	}
-	t, err := os.Readlink(p)
+	t, err := s.o.Readlink(p)
 	return t, err == nil
 }

@@ -61,7 +61,7 @@ type Options struct {
 	Sources []string // files, folders, or "host1,host2,"
 	Vault   *source.Vault
 	// Run executes an inventory script; nil runs it on this machine when
-	// Files are this machine's.
+	// Files are this machine's, and is an error when they are not.
 	Run func(ctx context.Context, argv ...string) ([]byte, error)
 }
 
@@ -75,7 +75,7 @@ func newInventory(files source.Files, vault *source.Vault) *Inventory {
 // Load reads inventory sources in order; later ones win.
 func Load(o Options) (*Inventory, error) {
 	if o.Files == nil {
-		o.Files = source.OS("")
+		o.Files = source.None()
 	}
 	inv := newInventory(o.Files, o.Vault)
 	for _, s := range o.Sources {
@@ -166,16 +166,16 @@ func (inv *Inventory) folder(dir string, o Options) error {
 }
 
 func (inv *Inventory) file(name string, o Options, st fs.FileInfo) error {
-	local := source.Here(o.Files)
-	if st.Mode()&0o111 != 0 && (local || o.Run != nil) {
-		src, err := o.Files.ReadFile(name)
-		if err == nil && strings.HasPrefix(string(src), "#!") {
-			return inv.script(name, o)
-		}
-	}
 	src, err := o.Files.ReadFile(name)
 	if err != nil {
 		return source.FileError(name, err)
+	}
+	if st.Mode()&0o111 != 0 && strings.HasPrefix(string(src), "#!") {
+		if o.Run == nil && !source.Here(o.Files) {
+			return &api.Error{Code: api.CodeInvalid, Place: &api.Place{File: name}, Message: "cannot run the inventory script: scripts of a project are run on nobody's server",
+				Remedy: "commit what it prints with --list as a .json file and name that as the inventory"}
+		}
+		return inv.script(name, o)
 	}
 	if source.IsVault(src) {
 		if src, err = o.Vault.Decrypt(src); err != nil {

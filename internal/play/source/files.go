@@ -1,6 +1,7 @@
 package source
 
 import (
+	"embed"
 	"io/fs"
 	"os"
 	"path"
@@ -44,6 +45,9 @@ func (o osFiles) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir
 // Bundle reads from fsys, whose root is the absolute path "/": nothing
 // outside of it can be named.
 func Bundle(fsys fs.FS) Files { return bundle{fsys} }
+
+// None are no files at all: what is read where nobody said from where.
+func None() Files { return Bundle(embed.FS{}) }
 
 type bundle struct{ fsys fs.FS }
 

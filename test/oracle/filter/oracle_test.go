@@ -36,16 +36,18 @@ func TestAgainstAnsible(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := jinja.New()
-	filter.Install(env, filter.Options{Run: filter.ShellRun, Now: func() time.Time { return time.Unix(1700000000, 0).UTC() },
-		Getenv: func(name string) (string, bool) {
-			switch name {
-			case "ORACLE_SET":
-				return "from env", true
-			case "HOME":
-				return "/root", true
-			}
-			return "", false
-		}})
+	o := filter.Machine()
+	o.Now = func() time.Time { return time.Unix(1700000000, 0).UTC() }
+	o.Getenv = func(name string) (string, bool) {
+		switch name {
+		case "ORACLE_SET":
+			return "from env", true
+		case "HOME":
+			return "/root", true
+		}
+		return "", false
+	}
+	filter.Install(env, o)
 	sc := bufio.NewScanner(bytes.NewReader(golden))
 	sc.Buffer(nil, 1<<20)
 	n := 0
