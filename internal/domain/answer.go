@@ -18,13 +18,18 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode the answer: %w", err)
 	}
+	BeginJSON(w, status)
+	// Nobody can be told when the other end has gone.
+	_, _ = w.Write(append(b, '\n'))
+	return nil
+}
+
+// BeginJSON begins an answer in JSON that is written piece by piece.
+func BeginJSON(w http.ResponseWriter, status int) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// Nobody can be told when the other end has gone.
-	_, _ = w.Write(append(b, '\n'))
-	return nil
 }
 
 // HeartbeatEvery is how often a stream shows that it lives.

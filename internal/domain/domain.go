@@ -125,7 +125,7 @@ type Compiler struct {
 type Input struct {
 	Commit string                    // hash of the fleet revision
 	Tree   fs.FS                     // its files
-	Hosts  []*api.Host               // every enrolled host, by name
+	Hosts  []*api.Host               // every enrolled host, by name; shared, not to be changed
 	Facts  map[string]map[string]any // facts by host
 	// Changed names the hosts to compile; nil means all.
 	Changed []string

@@ -221,7 +221,7 @@ func answer(waiting []chan outcome, o outcome) {
 
 func (a *assigner) bring(ctx context.Context, head string, full bool, dirty map[string]bool, ready *compiled) (outcome, error) {
 	begun := time.Now()
-	hosts, _, err := a.f.hosts.List(ctx)
+	hosts, err := a.f.hosts.Shared(ctx)
 	if err != nil {
 		return outcome{}, err
 	}

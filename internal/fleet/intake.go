@@ -35,7 +35,7 @@ type item struct {
 	report *api.Report
 	facts  *api.Facts
 	events func(before *api.Host) []*api.Event // nil: none
-	mutate func(h *api.Host)                   // only the status
+	mutate func(h *api.Host)                   // only the status; it replaces what is in it
 	done   func(err error)                     // called once, when it is stored
 }
 
@@ -188,7 +188,7 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 	for _, it := range batch {
 		h, known := hosts[it.host]
 		if !known {
-			h, _ = in.f.hosts.Get(ctx, it.host) // nil: it was deleted
+			h = in.f.status(ctx, it.host) // nil: it was deleted
 			hosts[it.host] = h
 			names = append(names, it.host)
 		}
@@ -216,6 +216,17 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 		}
 	}
 	return err
+}
+
+// status gives a host whose status may be replaced, field by field: what the
+// fields refer to is shared.
+func (f *Fleet) status(ctx context.Context, host string) *api.Host {
+	h, err := f.hosts.Peek(ctx, host)
+	if err != nil {
+		return nil
+	}
+	own := *h
+	return &own
 }
 
 // isNew reports whether a report comes for the first time, and remembers it.
@@ -269,7 +280,7 @@ func (in *intake) commit(ctx context.Context, names []string, hosts map[string]*
 	var changes []store.Change
 	for _, n := range names {
 		if h := hosts[n]; h != nil {
-			changes = append(changes, in.f.hosts.ToPutPart(h, store.Status))
+			changes = append(changes, in.f.hosts.ToPutPart(h, store.Status).Silent())
 		}
 	}
 	err := in.f.s.Store.Commit(ctx, changes...)
@@ -320,7 +331,7 @@ func (in *intake) details(ctx context.Context, batch []*item) error {
 	}
 	all := make([]*hostFacts, 0, len(facts))
 	for host, o := range facts {
-		if _, err := in.f.hosts.Get(ctx, host); err == nil {
+		if _, err := in.f.hosts.Peek(ctx, host); err == nil {
 			all = append(all, o)
 		}
 	}

@@ -22,7 +22,7 @@ type judge struct{ f *Fleet }
 // told what main would be told.
 func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 	f := j.f
-	hosts, _, err := f.hosts.List(ctx)
+	hosts, err := f.hosts.Shared(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (f *Fleet) servePlan(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	hosts, _, err := f.hosts.List(ctx)
+	hosts, err := f.hosts.Shared(ctx)
 	if err != nil {
 		return err
 	}

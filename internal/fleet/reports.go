@@ -98,7 +98,7 @@ func (rs *reports) file(host string) string {
 func (rs *reports) write(host string, b []byte) error {
 	ctx, cancel := rs.f.briefly()
 	defer cancel()
-	if _, err := rs.f.hosts.Get(ctx, host); err != nil {
+	if _, err := rs.f.hosts.Peek(ctx, host); err != nil {
 		return nil
 	}
 	return overwrite(rs.file(host), b)

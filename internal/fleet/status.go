@@ -16,7 +16,7 @@ func (c consumer) Joined(host string, hello *api.Hello) {
 	f := c.f
 	ctx, cancel := f.briefly()
 	defer cancel()
-	h, err := f.hosts.Get(ctx, host)
+	h, err := f.hosts.Peek(ctx, host)
 	if err == nil {
 		err = f.sameMachine(ctx, host)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -100,18 +101,17 @@ func (k *kindAPI) routes() []domain.Route {
 	return rs
 }
 
-// view is an object as it is served; o is never changed.
-func (k *kindAPI) view(ctx context.Context, o api.Object) api.Object {
+// view is an object as it is served; o is never changed. What a kind's View
+// changes are fields of the object itself, so it gets a copy of no more.
+func (k *kindAPI) view(o api.Object) api.Object {
 	if k.kind.View == nil {
 		return o
 	}
-	// The store's own copy is shared, and a view needs one to change.
-	own, err := k.rows.Get(ctx, o.Metadata().Name)
-	if err != nil {
-		return o // deleted meanwhile
-	}
-	k.kind.View(own)
-	return own
+	own := reflect.New(reflect.TypeOf(o).Elem())
+	own.Elem().Set(reflect.ValueOf(o).Elem())
+	v := own.Interface().(api.Object)
+	k.kind.View(v)
+	return v
 }
 
 func (k *kindAPI) get(w http.ResponseWriter, r *http.Request) error {
@@ -171,20 +171,52 @@ func (k *kindAPI) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := List{Items: []api.Object{}, Revision: rev}
+	var items []api.Object
+	next := ""
 	after := q.Get("continue")
 	begin := sort.Search(len(objs), func(i int) bool { return objs[i].Metadata().Name > after })
 	for _, o := range objs[begin:] {
 		if !sel.matches(o.Metadata().Labels) {
 			continue
 		}
-		if len(page.Items) == int(limit) {
-			page.Continue = page.Items[len(page.Items)-1].Metadata().Name
+		if len(items) == int(limit) {
+			next = items[len(items)-1].Metadata().Name
 			break
 		}
-		page.Items = append(page.Items, k.view(r.Context(), o))
+		items = append(items, o)
 	}
-	return domain.WriteJSON(w, http.StatusOK, page)
+	return k.writeList(w, items, rev, next)
+}
+
+// writeList writes a List piece by piece, for it may be several megabytes.
+func (k *kindAPI) writeList(w http.ResponseWriter, items []api.Object, rev int64, next string) error {
+	out := bufio.NewWriterSize(w, 32<<10)
+	for i, o := range items {
+		b, err := json.Marshal(k.view(o))
+		if err != nil && i == 0 {
+			return fmt.Errorf("cannot encode the answer: %w", err)
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // the answer has begun: it must not look whole
+		}
+		if i == 0 {
+			domain.BeginJSON(w, http.StatusOK)
+			_, _ = out.WriteString(`{"items":[`)
+		} else {
+			_ = out.WriteByte(',')
+		}
+		_, _ = out.Write(b)
+	}
+	if len(items) == 0 {
+		return domain.WriteJSON(w, http.StatusOK, List{Items: []api.Object{}, Revision: rev, Continue: next})
+	}
+	fmt.Fprintf(out, `],"revision":%d`, rev)
+	if next != "" {
+		fmt.Fprintf(out, `,"continue":%q`, next) // a name needs no other quoting
+	}
+	_, _ = out.WriteString("}\n")
+	_ = out.Flush() // nobody can be told when the other end has gone
+	return nil
 }
 
 // decode reads an object that somebody sends; name is that of the path, if any.

@@ -116,7 +116,7 @@ func (v *view) event(ctx context.Context, e store.UntypedEvent) error {
 		}
 		v.shown[e.Name] = true
 	}
-	return v.out.Send(id, string(store.EventPut), v.k.view(ctx, e.Object))
+	return v.out.Send(id, string(store.EventPut), v.k.view(e.Object))
 }
 
 // drop tells that an object is no more, or no more selected, if the reader may know it.

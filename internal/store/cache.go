@@ -23,6 +23,7 @@ const (
 type entry struct {
 	obj api.Object
 	rev int64
+	sum uint64 // of its stored form
 }
 
 // change is one event of the shared history.
@@ -230,7 +231,7 @@ func (c *cache) confirm(e KVEvent) (change, bool) {
 		delete(c.confirmed, name)
 		return change{name: name, rev: e.Rev}, had
 	}
-	c.confirmed[name] = entry{o, e.Rev}
+	c.confirmed[name] = entry{o, e.Rev, sumOf(e.Value)}
 	return change{name: name, obj: o, rev: e.Rev, size: len(e.Value)}, true
 }
 
@@ -317,7 +318,7 @@ func (c *cache) refresh(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the stored %s %q: %w", c.schema.name, name, err)
 	}
-	c.learn(name, entry{o, kv.Mod})
+	c.learn(name, entry{o, kv.Mod, sumOf(kv.Value)})
 	return nil
 }
 

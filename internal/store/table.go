@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"time"
 
 	"drover/api"
@@ -89,6 +90,28 @@ func (t *Table[T, P]) List(ctx context.Context) ([]P, int64, error) {
 	return out, rev, nil
 }
 
+// Peek is Get without the copy: what it gives is shared and must not be changed.
+func (t *Table[T, P]) Peek(ctx context.Context, name string) (P, error) {
+	o, err := t.c.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return o.(P), nil
+}
+
+// Shared is List without the copies: what it gives must not be changed.
+func (t *Table[T, P]) Shared(ctx context.Context) ([]P, error) {
+	if err := t.c.wait(ctx); err != nil {
+		return nil, err
+	}
+	all, _ := t.c.list()
+	out := make([]P, len(all))
+	for i, o := range all {
+		out[i] = o.(P)
+	}
+	return out, nil
+}
+
 // Scan calls fn with every object by name, shared: fn must neither change nor
 // keep it. For large kinds it costs far less than List.
 func (t *Table[T, P]) Scan(ctx context.Context, fn func(P) error) error {
@@ -150,11 +173,24 @@ func (t *Table[T, P]) update(ctx context.Context, name string, part Part, fn fun
 		if err == nil {
 			return o, nil
 		}
-		if api.CodeOf(err) != api.CodeConflict || try == commitTries || ctx.Err() != nil {
+		if api.CodeOf(err) != api.CodeConflict || try == updateTries || ctx.Err() != nil {
 			return nil, err
+		}
+		// Another server was faster. Resting for a random while lets each of
+		// many through in the end.
+		rest := time.NewTimer(rand.N(time.Millisecond << min(try, 6)))
+		select {
+		case <-ctx.Done():
+			rest.Stop()
+			return nil, err
+		case <-rest.C:
 		}
 	}
 }
+
+// updateTries bounds how often an update meets a conflict before it gives up:
+// several seconds of other servers being faster every time.
+const updateTries = 100
 
 var turnSeed = maphash.MakeSeed()
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"hash/maphash"
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -36,6 +38,15 @@ type Change struct {
 	// of the same transaction can name it.
 	uid     string
 	created *bool // is told whether the object is new
+	// silent leaves the caller's object as it is.
+	silent bool
+}
+
+// Silent is the change without bringing the caller's object up to date, which
+// for thousands of them costs more than the rest.
+func (ch Change) Silent() Change {
+	ch.silent = true
+	return ch
 }
 
 // commitTries bounds how often a write is tried when others write the same keys.
@@ -128,6 +139,7 @@ func (ch Change) refresh(ctx context.Context, s *Store) error {
 type written struct {
 	ch  Change
 	obj api.Object // the cache's own from now on; nil for a delete
+	sum uint64     // of its stored form
 	cur entry      // what was there; its object stays if skip
 	// skip says that the stored object is already like this.
 	skip bool
@@ -145,18 +157,22 @@ func (w written) learn(rev int64) {
 		w.obj.Metadata().Revision = rev
 		w.give(w.obj)
 	}
-	w.ch.cache.learn(w.ch.name, entry{w.obj, rev})
+	w.ch.cache.learn(w.ch.name, entry{w.obj, rev, w.sum})
 	w.ch.cache.wrote(rev)
 }
 
 // give hands the stored object's Meta, or all of it, to the caller's.
 func (w written) give(o api.Object) {
-	c := cloneObject(o)
-	if w.ch.part == All {
-		*w.ch.obj.Metadata() = *c.Metadata()
+	if w.ch.silent {
 		return
 	}
-	elem(w.ch.obj).Set(elem(c))
+	if w.ch.part == All {
+		m := *o.Metadata()
+		m.Labels = maps.Clone(m.Labels)
+		*w.ch.obj.Metadata() = m
+		return
+	}
+	elem(w.ch.obj).Set(elem(cloneObject(o)))
 }
 
 // plan works out conditions and writes from what the caches know.
@@ -232,13 +248,15 @@ func (ch Change) next(w *written, now time.Time) ([]byte, error) {
 	if ch.part == Status { // allowed made sure that there is one
 		base = w.cur.obj
 	}
-	n := cloneObject(base)
+	// Only the outermost struct is n's own: it is encoded, not kept.
+	n := c.new()
+	elem(n).Set(elem(base))
 	m := n.Metadata()
 	switch {
 	case ch.part == Status:
-		c.copyStatus(n, cloneObject(ch.obj))
+		c.copyStatus(n, ch.obj)
 	case ch.part == Spec && w.cur.obj != nil:
-		c.copyStatus(n, cloneObject(w.cur.obj))
+		c.copyStatus(n, w.cur.obj)
 	case ch.part == Spec:
 		c.clearStatus(n)
 	}
@@ -251,23 +269,21 @@ func (ch Change) next(w *written, now time.Time) ([]byte, error) {
 	} else {
 		old := w.cur.obj.Metadata()
 		m.UID, m.Generation, m.Created, m.Updated, m.Revision = old.UID, old.Generation, old.Created, old.Updated, old.Revision
-		same, err := c.sameSpec(n, w.cur.obj)
-		if err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "cannot store %s %q: %v", c.name, ch.name, err)
+		same := ch.part == Status
+		if !same {
+			var err error
+			if same, err = c.sameSpec(n, w.cur.obj); err != nil {
+				return nil, api.Errorf(api.CodeInvalid, "cannot store %s %q: %v", c.name, ch.name, err)
+			}
 		}
 		if !same {
 			m.Generation++
-		}
-		if same {
+		} else {
 			raw, err := c.encode(n)
 			if err != nil {
 				return nil, err
 			}
-			was, err := c.encode(cloneObject(w.cur.obj))
-			if err != nil {
-				return nil, err
-			}
-			if string(raw) == string(was) {
+			if sumOf(raw) == w.cur.sum {
 				w.skip = true
 				return nil, nil
 			}
@@ -280,8 +296,14 @@ func (ch Change) next(w *written, now time.Time) ([]byte, error) {
 	}
 	// Decoding makes it the same as what other processes will read.
 	w.obj, err = c.decode(raw, 0)
+	w.sum = sumOf(raw)
 	return raw, err
 }
+
+var sumSeed = maphash.MakeSeed()
+
+// sumOf tells stored forms apart.
+func sumOf(raw []byte) uint64 { return maphash.Bytes(sumSeed, raw) }
 
 // NewUID makes a UID. An object given to a table's Create may bring one, so
 // that others can refer to it in the same Commit.
