@@ -25,6 +25,7 @@ type PlayRequest struct {
 	StartAt   string         `json:"startAt,omitempty"`
 	Verbosity int            `json:"verbosity,omitempty"`
 
+	User           string `json:"user,omitempty"` // whom the sessions on the hosts run as; root if empty
 	Become         bool   `json:"become,omitempty"`
 	BecomeUser     string `json:"becomeUser,omitempty"`
 	BecomeMethod   string `json:"becomeMethod,omitempty"`

@@ -334,7 +334,7 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-const joinRemedy = "make a new one with `drover token --join` on the server's side"
+const joinRemedy = "make a new one by `drover token join`"
 
 // CheckJoin says whether a join token would do for that host, without using it.
 func (a *Access) CheckJoin(ctx context.Context, token, host string) (*api.Token, error) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -45,6 +46,11 @@ type joining struct {
 func JoinIn(ctx context.Context, dir string, cfg JoinConfig) (*Identity, error) {
 	_, err := os.Stat(dir)
 	made := errors.Is(err, fs.ErrNotExist)
+	// An agent that runs has the state open; what the host is can be read all the same.
+	was := new(Identity)
+	if found, err := readJSON(filepath.Join(dir, "identity.json"), was); err == nil && found && !cfg.Force {
+		return nil, already(was)
+	}
 	s, err := OpenState(dir)
 	if err != nil {
 		return nil, joined(err, discard(dir, made))
@@ -91,8 +97,7 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		return nil, err
 	}
 	if id := s.Identity(); id != nil && !cfg.Force {
-		return nil, api.Errorf(api.CodeExists, "this host is %s in fleet %s already", id.Host, id.Fleet).
-			WithRemedy("give --force to join anew; remove the old host from its fleet first")
+		return nil, already(id)
 	}
 	u, err := url.Parse(cfg.Server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
@@ -152,6 +157,11 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		return nil, err
 	}
 	return id, nil
+}
+
+func already(id *Identity) error {
+	return api.Errorf(api.CodeExists, "this host is %s in fleet %s already", id.Host, id.Fleet).
+		WithRemedy("give --force to join anew; remove the old host from its fleet first: drover delete host %s", id.Host)
 }
 
 // refused reports whether the server has said no, so that the same request

@@ -194,12 +194,13 @@ func (a *app) install(ctx context.Context, c *client.Client, p *progress, target
 	}
 	p.Set("joining %s to the fleet", name)
 	// The token goes over standard input: arguments are seen by every user of the host.
-	join := []string{program, "join", "--server", sshdial.Quote(reach), "--ca-fingerprint", ca.Fingerprint, "--name", sshdial.Quote(name), "--address", sshdial.Quote(target.Host)}
+	// The program's path is for the user's own shell to expand, not for root's.
+	join := []string{`"$0"`, "join", "--server", sshdial.Quote(reach), "--ca-fingerprint", ca.Fingerprint, "--name", sshdial.Quote(name), "--address", sshdial.Quote(target.Host)}
 	if e.force {
 		join = append(join, "--force")
 	}
 	script := "IFS= read -r DROVER_TOKEN; export DROVER_TOKEN; exec " + strings.Join(join, " ")
-	out, err := ssh.Run(ctx, sudo+"sh -c "+sshdial.Quote(script), strings.NewReader(token.Secret+"\n"))
+	out, err := ssh.Run(ctx, sudo+"sh -c "+sshdial.Quote(script)+" "+program, strings.NewReader(token.Secret+"\n"))
 	if err != nil {
 		return "", err
 	}

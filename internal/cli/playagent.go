@@ -35,7 +35,7 @@ func (a *app) playAgents(ctx context.Context, args []string, f *playFlags, o eng
 	files, scripts := watchFiles(), map[string]string{}
 	pack := newPlayPack(a.Getenv("HOME"), playLimits)
 	req := api.PlayRequest{Playbooks: args, Dir: cwd, Limit: o.Limit, Tags: o.Tags, SkipTags: o.SkipTags, Check: o.Check, Diff: o.Diff, Forks: f.forks,
-		StartAt: o.StartAt, Verbosity: o.Verbosity, Become: o.Become.Enabled, BecomeUser: o.Become.User, BecomeMethod: o.Become.Method,
+		StartAt: o.StartAt, Verbosity: o.Verbosity, User: f.user, Become: o.Become.Enabled, BecomeUser: o.Become.User, BecomeMethod: o.Become.Method,
 		BecomePassword: o.Become.Password, ForceHandlers: o.ForceHandler, Gathering: o.Gathering, BrokenConditionals: o.BrokenConditionals,
 		RolesPath: cfg.rolesPath(a.Getenv("HOME")), Scripts: scripts}
 	if req.Inventory, err = pack.inventory(args, f, cfg); err != nil {

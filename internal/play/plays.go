@@ -227,7 +227,7 @@ func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *doma
 		}
 	})
 	recap, err := project.Run(ctx, inv, engine.Options{
-		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout)},
+		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout), user: q.User},
 		Events: func(e engine.Event) {
 			b, err := playwire.Encode(e)
 			if err == nil {

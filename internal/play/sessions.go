@@ -81,6 +81,7 @@ type agents struct {
 	p        *Play
 	ctx      context.Context // of the play; sessions end with it
 	deadline time.Time
+	user     string // "" for root; sign-in names of the inventory are for SSH
 }
 
 // Connect opens a session on a host.
@@ -105,7 +106,7 @@ func (a agents) Connect(ctx context.Context, t engine.Target) (engine.Conn, erro
 		delete(ss.m, id)
 		ss.mu.Unlock()
 	}
-	job := &api.Job{ID: id, Session: true, Deadline: a.deadline.UTC()}
+	job := &api.Job{ID: id, Session: true, User: a.user, Deadline: a.deadline.UTC()}
 	if err := a.p.d.Hub.SendWait(ctx, t.Host, &api.ToAgent{Job: job}); err != nil {
 		forget()
 		_ = pipe.Close()
