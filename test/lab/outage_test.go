@@ -71,7 +71,7 @@ func TestKill(t *testing.T) {
 		w.git("add", "-A")
 		w.git("commit", "-q", "-m", title)
 		what := []string{"server", "agent", "both"}[random.IntN(3)]
-		after := time.Duration(random.IntN(1500)) * time.Millisecond
+		after := time.Duration(random.IntN(800)) * time.Millisecond
 		killed := make(chan struct{})
 		go func() {
 			defer close(killed)
