@@ -217,14 +217,16 @@ func (a *app) uploadPlay(ctx context.Context, body io.Reader, out *playPrinter) 
 	err = readEvents(res.Body, func(m client.Message) error {
 		switch m.Event {
 		case "play":
-			e, err := playwire.Decode(m.Data)
+			events, err := playwire.Decode(m.Data)
 			if err != nil {
 				return err
 			}
-			if e.Kind == engine.EventStats {
-				recap.Custom = e.Stats
+			for _, e := range events {
+				if e.Kind == engine.EventStats {
+					recap.Custom = e.Stats
+				}
+				out.event(e)
 			}
-			out.event(e)
 		case "end":
 			end = &api.PlayEnd{}
 			return json.Unmarshal(m.Data, end)

@@ -200,48 +200,94 @@ func first(err error) error {
 	return &e
 }
 
-// play runs the project and streams its events.
-func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *domain.Stream, project *engine.Project, inv *engine.Inventory, q *api.PlayRequest) api.PlayEnd {
-	var mu sync.Mutex // the beat and the events end the play alike
-	lost := false
-	fail := func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil && !lost {
-			lost = true
-			cancel()
+// told is what waits to be sent to the reader of a play. When the reader is
+// slow the play waits.
+type told struct {
+	stream *domain.Stream
+	lost   context.CancelFunc // ends the play when nobody reads any more
+	events chan []byte
+}
+
+const (
+	maxTold     = 1024                  // events that wait
+	gatherPlays = 10 * time.Millisecond // for more events to go with one
+)
+
+// run sends what comes until events is closed. It always takes, so that nobody
+// waits for a reader that is gone.
+func (t *told) run() {
+	beat := time.NewTicker(domain.HeartbeatEvery)
+	defer beat.Stop()
+	gone := false
+	check := func(err error) {
+		if err != nil && !gone {
+			gone = true
+			t.lost()
 		}
 	}
-	var beats sync.WaitGroup
-	over := make(chan struct{})
-	beats.Go(func() {
-		tick := time.NewTicker(domain.HeartbeatEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				fail(stream.Heartbeat())
-			case <-over:
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	var wait [][]byte
+	events, ready := t.events, true
+	for {
+		select {
+		case b, more := <-events:
+			if !more {
+				if len(wait) > 0 && !gone {
+					check(t.send(wait))
+				}
 				return
 			}
-		}
-	})
-	recap, err := project.Run(ctx, inv, engine.Options{
-		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout), user: q.User},
-		Events: func(e engine.Event) {
-			b, err := playwire.Encode(e)
-			if err == nil {
-				err = stream.Send("", "play", json.RawMessage(b))
+			wait = append(wait, b)
+		case <-pause.C:
+			ready = true
+		case <-beat.C:
+			if !gone {
+				check(t.stream.Heartbeat())
 			}
-			fail(err)
+		}
+		// The first goes at once; those that come soon after go together.
+		if ready && len(wait) > 0 {
+			if !gone {
+				check(t.send(wait))
+			}
+			wait, ready = wait[:0], false
+			pause.Reset(gatherPlays)
+		}
+		events = t.events
+		if len(wait) >= maxTold {
+			events = nil // the reader is slow
+		}
+	}
+}
+
+func (t *told) send(wait [][]byte) error {
+	return t.stream.Send("", "play", json.RawMessage(playwire.Join(wait)))
+}
+
+// play runs the project and streams its events.
+func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *domain.Stream, project *engine.Project, inv *engine.Inventory, q *api.PlayRequest) api.PlayEnd {
+	t := &told{stream: stream, lost: cancel, events: make(chan []byte, maxTold)}
+	var telling sync.WaitGroup
+	telling.Go(t.run)
+	want := playwire.Options{Verbosity: q.Verbosity, Diff: q.Diff}
+	recap, err := project.Run(ctx, inv, engine.Options{
+		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout)},
+		Events: func(e engine.Event) {
+			b, err := playwire.Encode(want.For(e))
+			if err != nil {
+				p.log.Error("an event of a play is lost", "error", err)
+				return
+			}
+			t.events <- b
 		},
 		Limit: q.Limit, Tags: q.Tags, SkipTags: q.SkipTags, Check: q.Check, Diff: q.Diff, ExtraVars: q.ExtraVars, Forks: q.Forks,
 		Connection: "agent", StartAt: q.StartAt, Verbosity: q.Verbosity, Now: p.d.Now, Env: q.Env,
 		ForceHandler: q.ForceHandlers, Gathering: q.Gathering, BrokenConditionals: q.BrokenConditionals,
 		Become: engine.Become{Enabled: q.Become, User: q.BecomeUser, Method: q.BecomeMethod, Password: q.BecomePassword},
 	})
-	close(over)
-	beats.Wait()
+	close(t.events)
+	telling.Wait()
 	end := api.PlayEnd{Recap: map[string]map[string]int{}}
 	if recap != nil {
 		end.Order, end.Exit = recap.Order, recap.Exit()

@@ -10,8 +10,10 @@ import (
 //	POST /v1/runs   unnamed events, each an api.RunEvent: first Start, then
 //	                Output and Done as they come, several hosts in one event,
 //	                last End.
-//	POST /v1/plays  events "play", each an engine.Event as JSON, in order; last
-//	                the event "end", an api.PlayEnd. The request's body is a tar
+//	POST /v1/plays  events "play", each a list of engine.Event as JSON, in order;
+//	                last the event "end", an api.PlayEnd. What tasks returned is
+//	                in them for tasks that failed or show it, and for all with a
+//	                verbosity. The request's body is a tar
 //	                (plain, gzip or zstd) of the folder with the playbooks; its
 //	                file api.PlayOptionsFile holds an api.PlayRequest. What is
 //	                wrong with the playbook itself is answered before the stream

@@ -8,11 +8,36 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"drover/internal/play/engine"
 )
+
+// Options say what whoever reads the events wants to see.
+type Options struct {
+	Verbosity int  // as -v: with 0, what tasks returned is told of those only that fail or are there to show it
+	Diff      bool // as -D
+}
+
+// For leaves out of an event what its reader does not print. Facts alone are
+// larger than all else that a play has to say.
+func (o Options) For(e engine.Event) engine.Event {
+	if e.Result == nil {
+		return e
+	}
+	r := *e.Result
+	r.Changes = nil
+	if !o.Diff {
+		r.Diff = nil
+	}
+	if o.Verbosity == 0 && !e.Verbose && r.Status != "failed" && r.Status != "unreachable" {
+		r.Result = nil
+	}
+	e.Result = &r
+	return e
+}
 
 // Encode writes an event as JSON.
 func Encode(e engine.Event) ([]byte, error) {
@@ -89,19 +114,26 @@ func hasFloat(v any) bool {
 	return false
 }
 
-// Decode reads what Encode wrote.
-func Decode(b []byte) (engine.Event, error) {
-	var e engine.Event
+// Join makes one message of several encoded events.
+func Join(events [][]byte) []byte {
+	return slices.Concat([]byte("["), bytes.Join(events, []byte(",")), []byte("]"))
+}
+
+// Decode reads a message of Join.
+func Decode(b []byte) ([]engine.Event, error) {
+	var list []engine.Event
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	if err := d.Decode(&e); err != nil {
-		return e, fmt.Errorf("cannot read an event of the play: %w", err)
+	if err := d.Decode(&list); err != nil {
+		return nil, fmt.Errorf("cannot read the events of the play: %w", err)
 	}
-	if e.Result != nil {
-		numbers(e.Result.Result)
+	for _, e := range list {
+		if e.Result != nil {
+			numbers(e.Result.Result)
+		}
+		numbers(e.Stats)
 	}
-	numbers(e.Stats)
-	return e, nil
+	return list, nil
 }
 
 // numbers turns JSON's numbers into int64 and float64, in place.

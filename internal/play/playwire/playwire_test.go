@@ -21,10 +21,15 @@ func TestNumbersStayWhatTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := playwire.Decode(b)
+	other, err := playwire.Encode(engine.Event{Host: "other"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := playwire.Decode(playwire.Join([][]byte{b, other}))
+	if err != nil || len(list) != 2 || list[1].Host != "other" {
+		t.Fatalf("%v, %v", list, err)
+	}
+	e := list[0]
 	if !reflect.DeepEqual(e.Result.Result, in) || e.Stats["s"] != 1.0 || e.Host != "h" {
 		t.Errorf("got %#v\nwant %#v", e.Result.Result, in)
 	}
@@ -39,34 +44,73 @@ func TestNumbersBeyondJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := playwire.Decode(b)
+	list, err := playwire.Decode(playwire.Join([][]byte{b}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := playwire.Encode(e)
+	again, err := playwire.Encode(list[0])
 	if err != nil || string(again) != string(b) {
 		t.Errorf("%v: %s became %s", err, b, again)
 	}
 }
 
+func TestOnlyWhatIsPrintedIsSent(t *testing.T) {
+	result := func(status string) engine.Event {
+		return engine.Event{Kind: engine.EventResult, Result: &api.TaskResult{Status: status, Result: map[string]any{"stdout": "x"},
+			Diff: []api.Diff{{After: "x"}}, Changes: []api.Change{{ID: "x"}}}}
+	}
+	verbose := result("ok")
+	verbose.Verbose = true
+	for _, c := range []struct {
+		o            playwire.Options
+		e            engine.Event
+		result, diff bool
+	}{
+		{playwire.Options{}, result("changed"), false, false},
+		{playwire.Options{Diff: true}, result("changed"), false, true},
+		{playwire.Options{Verbosity: 1}, result("ok"), true, false},
+		{playwire.Options{}, result("failed"), true, false},
+		{playwire.Options{}, result("unreachable"), true, false},
+		{playwire.Options{}, verbose, true, false},
+	} {
+		got := c.o.For(c.e)
+		if (got.Result.Result != nil) != c.result || (got.Result.Diff != nil) != c.diff || got.Result.Changes != nil {
+			t.Errorf("%+v of %s: %+v", c.o, c.e.Result.Status, got.Result)
+		}
+		if c.e.Result.Result == nil || c.e.Result.Changes == nil {
+			t.Error("the engine's own event was changed")
+		}
+	}
+	if e := (playwire.Options{}).For(engine.Event{Kind: engine.EventPlay}); e.Result != nil {
+		t.Error("an event without a result got one")
+	}
+}
+
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"Kind":"result","Result":{"name":"x","status":"ok","result":{"a":1.0,"b":[1e3,2,"x"],"c":12345678901234567890}}}`))
-	f.Add([]byte(`{"Stats":{"a":-0.0}}`))
+	f.Add([]byte(`[{"Kind":"result","Result":{"name":"x","status":"ok","result":{"a":1.0,"b":[1e3,2,"x"],"c":12345678901234567890}}}]`))
+	f.Add([]byte(`[{"Stats":{"a":-0.0}},{}]`))
+	encode := func(t *testing.T, list []engine.Event) []byte {
+		var parts [][]byte
+		for _, e := range list {
+			b, err := playwire.Encode(e)
+			if err != nil {
+				t.Fatalf("cannot encode what was decoded: %v", err)
+			}
+			parts = append(parts, b)
+		}
+		return playwire.Join(parts)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := playwire.Decode(b)
+		list, err := playwire.Decode(b)
 		if err != nil {
 			return
 		}
-		first, err := playwire.Encode(e)
-		if err != nil {
-			t.Fatalf("cannot encode what was decoded from %q: %v", b, err)
-		}
-		if e, err = playwire.Decode(first); err != nil {
+		first := encode(t, list)
+		if list, err = playwire.Decode(first); err != nil {
 			t.Fatal(err)
 		}
-		second, err := playwire.Encode(e)
-		if err != nil || string(first) != string(second) {
-			t.Fatalf("%s became %s (%v)", first, second, err)
+		if second := encode(t, list); string(first) != string(second) {
+			t.Fatalf("%s became %s", first, second)
 		}
 	})
 }
