@@ -67,7 +67,7 @@ func DecodeBytes(b []byte, v any) error {
 	}
 	p := parser{dec: json.NewDecoder(bytes.NewReader(b)), src: b}
 	p.dec.UseNumber()
-	doc, err := p.value("", 0)
+	doc, err := p.value(nil, 0)
 	if err != nil {
 		return err
 	}
@@ -97,9 +97,38 @@ func (p *parser) syntax(what string) error {
 	return api.Errorf(api.CodeInvalid, "the body is not JSON: %s at line %d, column %d", what, line, col).WithRemedy("check quotes, commas and braces there")
 }
 
-func (p *parser) value(path string, depth int) (any, error) {
+// spot is where in the document the parser is. It is written out only for an
+// error: a path for every value would let a long name cost its length again for
+// each value below it.
+type spot struct {
+	above *spot
+	name  string // of a field
+	index int    // in a list, when there is no name
+	list  bool
+}
+
+// maxField bounds the path in an error.
+const maxField = 200
+
+func (s *spot) String() string {
+	if s == nil {
+		return ""
+	}
+	path := s.above.String()
+	if s.list {
+		path += fmt.Sprintf("[%d]", s.index)
+	} else {
+		path = join(path, s.name)
+	}
+	if len(path) > maxField {
+		path = strings.ToValidUTF8(path[:maxField], "") + "…"
+	}
+	return path
+}
+
+func (p *parser) value(at *spot, depth int) (any, error) {
 	if depth > maxDepth {
-		return nil, &api.Error{Code: api.CodeInvalid, Field: path, Message: fmt.Sprintf("the body nests deeper than %d", maxDepth)}
+		return nil, &api.Error{Code: api.CodeInvalid, Field: at.String(), Message: fmt.Sprintf("the body nests deeper than %d", maxDepth)}
 	}
 	tok, err := p.dec.Token()
 	if err != nil {
@@ -113,11 +142,11 @@ func (p *parser) value(path string, depth int) (any, error) {
 	case !ok:
 		return tok, nil
 	case delim == '{':
-		return p.object(path, depth)
+		return p.object(at, depth)
 	case delim == '[':
 		list := []any{}
 		for p.dec.More() {
-			v, err := p.value(fmt.Sprintf("%s[%d]", path, len(list)), depth+1)
+			v, err := p.value(&spot{above: at, index: len(list), list: true}, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -128,7 +157,7 @@ func (p *parser) value(path string, depth int) (any, error) {
 	return nil, p.syntax("unexpected " + delim.String())
 }
 
-func (p *parser) object(path string, depth int) (any, error) {
+func (p *parser) object(at *spot, depth int) (any, error) {
 	m := map[string]any{}
 	for p.dec.More() {
 		tok, err := p.dec.Token()
@@ -136,9 +165,9 @@ func (p *parser) object(path string, depth int) (any, error) {
 		if err != nil || !ok {
 			return nil, p.syntax("a field's name is missing")
 		}
-		sub := join(path, key)
+		sub := &spot{above: at, name: key}
 		if _, twice := m[key]; twice {
-			return nil, &api.Error{Code: api.CodeInvalid, Field: sub, Message: "the field is given twice", Remedy: "keep one of them"}
+			return nil, &api.Error{Code: api.CodeInvalid, Field: sub.String(), Message: "the field is given twice", Remedy: "keep one of them"}
 		}
 		if m[key], err = p.value(sub, depth+1); err != nil {
 			return nil, err

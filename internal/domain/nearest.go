@@ -5,9 +5,15 @@ import (
 	"strings"
 )
 
+// maxMisspelt is the longest name that somebody may have meant otherwise.
+const maxMisspelt = 100
+
 // Nearest is the candidate that a misspelt name most likely meant, or "" when
 // none is near: one wrong, missing, added or swapped letter in three.
 func Nearest(name string, candidates []string) string {
+	if len(name) > maxMisspelt {
+		return "" // comparing costs the product of both lengths, for each candidate
+	}
 	best, found := 1+max(1, len([]rune(name))/3), ""
 	for _, c := range sorted(candidates) {
 		if strings.EqualFold(c, name) {
