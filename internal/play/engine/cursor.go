@@ -69,6 +69,7 @@ func (c *cursor) next(pr *playRun, host string) *Task {
 			return nil
 		}
 		if f.handlers {
+			pr.r.includedDone(pr, host)
 			if t := c.nextHandler(f, pr, host); t != nil {
 				return t
 			}

@@ -196,6 +196,7 @@ func (r *run) apply(pr *playRun, h *hostState, t *Task, o *outcome, own bool) (f
 		r.mu.Lock()
 		delete(pr.notified[t], h.name)
 		r.mu.Unlock()
+		r.handlerDone(pr, t, o, h.name)
 	}
 	if t.register != "" {
 		r.mu.Lock()
@@ -338,13 +339,7 @@ func (r *run) notify(pr *playRun, h *hostState, t *Task, o *outcome) {
 				}
 				v = x
 			}
-			if list, ok := v.(*value.List); ok {
-				for _, x := range list.Items {
-					wanted = append(wanted, value.Str(x))
-				}
-			} else if _, gone := v.(omitted); v != nil && !gone {
-				wanted = append(wanted, value.Str(v))
-			}
+			wanted = append(wanted, notifyNames(v)...)
 		}
 	}
 	if o.isLoop && slices.ContainsFunc(t.notify, func(l *lit) bool { return l.tmpl }) {
@@ -357,17 +352,20 @@ func (r *run) notify(pr *playRun, h *hostState, t *Task, o *outcome) {
 		add(o, s)
 	}
 	for _, name := range wanted {
-		if !r.notifyName(pr, h, name) {
+		handlers := r.notifyName(pr, h, name)
+		if len(handlers) > 0 {
+			r.owe(Notice{Play: pr.key, Host: h.name, Handler: name}, handlers)
+		} else {
 			at := t.at
 			r.emit(Event{Kind: EventWarning, Message: at.String() + ": The requested handler '" + name + "' was not found in either the main handlers list nor in the listening handlers list"})
 		}
 	}
 }
 
-func (r *run) notifyName(pr *playRun, h *hostState, name string) bool {
-	found := false
+// notifyName marks the handlers of a name or topic, and returns them.
+func (r *run) notifyName(pr *playRun, h *hostState, name string) (found []*Task) {
 	mark := func(t *Task) {
-		found = true
+		found = append(found, t)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if pr.notified[t] == nil {
@@ -457,6 +455,7 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 		c := pr.cursors[h.name]
 		if f := c.top(); f != nil && f.handlers {
 			delete(pr.notified[t], h.name)
+			r.ran(pr, t, h.name)
 		}
 		if once && i > 0 {
 			if !pr.end {
@@ -487,6 +486,7 @@ func (r *run) meta(pr *playRun, t *Task, hosts []*hostState) {
 func (r *run) metaOn(pr *playRun, what string, h *hostState, c *cursor) {
 	switch what {
 	case "flush_handlers":
+		r.carry(pr) // names and topics may hold facts
 		c.frames = append(c.frames, &frame{handlers: true})
 		return
 	case "end_host":
@@ -582,6 +582,7 @@ func (r *run) bringIn(pr *playRun, t *Task, hosts []*hostState, outs []*outcome,
 			pr.roles = append(pr.roles, l.role)
 		}
 		r.mu.Unlock()
+		r.carry(pr)
 		var list []string
 		for _, h := range l.hosts {
 			list = append(list, h.name)

@@ -90,6 +90,13 @@ type Options struct {
 	BrokenConditionals bool
 	// Env is the environment that lookup('env') sees; nil is none.
 	Env map[string]string
+	// Notified are the handlers that an earlier run notified and did not run:
+	// they run in this one, whether or not a task notifies them again.
+	Notified []Notice
+	// Owed is told, in Run's goroutine and before the run goes on, of all
+	// handlers that are notified but have not run, whenever that changes. What
+	// is left when the run ends is for Notified of the next. Not in check mode.
+	Owed func([]Notice)
 	// MaxFailPercentage etc. come from plays. Only is the host whose tasks
 	// are wanted when an agent runs its own slice of the inventory.
 	Only string

@@ -54,6 +54,7 @@ type run struct {
 	abort   bool
 	// announced is the task that was announced last.
 	announced *Task
+	owed      owed
 }
 
 // hostState is what a run knows about a host.
@@ -73,6 +74,7 @@ type hostState struct {
 type playRun struct {
 	r        *run
 	play     *Play
+	key      string       // the play's name as it is written
 	hosts    []*hostState // of all batches
 	batch    []*hostState
 	gone     map[string]bool // failed or unreachable in this play
@@ -114,6 +116,7 @@ func (p *Project) Run(ctx context.Context, inv *Inventory, o Options) (*Recap, e
 	r.extra.Update(source.Dict(o.ExtraVars))
 	r.tags = newTagFilter(o.Tags, o.SkipTags)
 	r.setup()
+	r.setupOwed()
 	defer r.conns.close()
 	defer r.jobs.wait()
 	var err error
@@ -137,6 +140,7 @@ func (p *Project) Run(ctx context.Context, inv *Inventory, o Options) (*Recap, e
 	if err := ctx.Err(); err != nil {
 		return r.recap, fmt.Errorf("cannot finish the run: %w", context.Cause(ctx))
 	}
+	r.forgetCarried()
 	r.finish()
 	return r.recap, nil
 }
@@ -259,7 +263,7 @@ func (r *run) groupsDict() *value.Dict {
 
 // play runs one play, batch after batch.
 func (r *run) play(pl *Play) error {
-	pr := &playRun{r: r, play: pl, gone: map[string]bool{}, ended: map[string]bool{}, prompted: value.NewDict(), fileVars: map[string]*value.Dict{}}
+	pr := &playRun{r: r, play: pl, key: pl.name, gone: map[string]bool{}, ended: map[string]bool{}, prompted: value.NewDict(), fileVars: map[string]*value.Dict{}}
 	// The play's own keywords may use extra vars and play vars.
 	static := &staticScope{p: r.p, vars: append([]*value.Dict{r.extra}, pl.vars...)}
 	str := func(l *lit) (string, error) {
@@ -476,12 +480,14 @@ func (r *run) runBatch(pr *playRun, all int) (broken bool) {
 		pr.cursors[h.name] = newCursor(program)
 	}
 	r.readVarsFiles(pr, pr.batch)
+	r.carry(pr)
 	st := shortAction(pl.kw["strategy"].text())
 	if st == "free" || st == "host_pinned" {
 		r.free(pr)
 	} else {
 		r.linear(pr)
 	}
+	r.batchOver(pr)
 	failed := 0
 	for _, h := range pr.batch {
 		if pr.gone[h.name] {

@@ -25,8 +25,10 @@ func (r *run) linear(pr *playRun) {
 			workers = hosts[:1]
 		}
 		r.announce(pr, task, hosts[0])
+		plan := r.intend(pr, task, hosts)
 		outs := r.onHosts(pr, task, workers)
 		r.digest(pr, task, hosts, outs, once)
+		r.intended(plan)
 	}
 }
 
@@ -183,12 +185,19 @@ func (r *run) free(pr *playRun) {
 		h    *hostState
 		t    *Task
 		out  *outcome
-		once bool
+		plan []Notice
 	}
 	done := make(chan result)
 	busy := map[string]bool{}
 	working := 0
 	onceDone := map[*Task]bool{}
+	take := func(d result) {
+		busy[d.h.name] = false
+		working--
+		r.report(pr, d.t, d.out)
+		r.digest(pr, d.t, []*hostState{d.h}, []*outcome{d.out}, false)
+		r.intended(d.plan)
+	}
 	for {
 		progressed := false
 		if r.ctx.Err() == nil && !pr.end {
@@ -217,7 +226,8 @@ func (r *run) free(pr *playRun) {
 				r.announce(pr, t, h)
 				busy[h.name] = true
 				working++
-				go func() { done <- result{h, t, r.execute(pr, h, t), once} }()
+				plan := r.intend(pr, t, []*hostState{h})
+				go func() { done <- result{h, t, r.execute(pr, h, t), plan} }()
 			}
 		}
 		if working == 0 {
@@ -230,18 +240,11 @@ func (r *run) free(pr *playRun) {
 			// Others may be ready: take what has come without waiting.
 			select {
 			case d := <-done:
-				busy[d.h.name] = false
-				working--
-				r.report(pr, d.t, d.out)
-				r.digest(pr, d.t, []*hostState{d.h}, []*outcome{d.out}, false)
+				take(d)
 			default:
 			}
 			continue
 		}
-		d := <-done
-		busy[d.h.name] = false
-		working--
-		r.report(pr, d.t, d.out)
-		r.digest(pr, d.t, []*hostState{d.h}, []*outcome{d.out}, false)
+		take(<-done)
 	}
 }
