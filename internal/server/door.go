@@ -28,6 +28,7 @@ const requestTimeout = 60 * time.Second
 // door is the way into one route: identity, access rule, limits, and on the
 // way out the audit, the log and the metrics. No handler is reached without it.
 func (s *Server) door(rt domain.Route) http.Handler {
+	var nobodies refusals
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
 		id := newRequestID()
@@ -40,8 +41,11 @@ func (s *Server) door(rt domain.Route) http.Handler {
 			defer stop()
 		}
 		out := &recorder{w: w, status: http.StatusOK}
-		s.deadlines(w, rt)
+		timed(w)
 		who, err := s.admit(rt, r)
+		if rt.Stream && err == nil {
+			untimed(w)
+		}
 		ctx = domain.WithIdentity(ctx, who)
 		r = r.WithContext(ctx)
 		audited := mutates(r.Method) && !rt.Quiet && (who != nil || !rt.Access.NeedsIdentity())
@@ -51,12 +55,18 @@ func (s *Server) door(rt domain.Route) http.Handler {
 		if err == nil {
 			limitBody(w, r, rt)
 			err = s.handle(rt, out, r)
+			if rt.Stream {
+				timed(w) // what is left of the request is read by nobody but the connection
+			}
 		}
 		if err == nil && out.failed() {
 			err = api.Errorf(api.CodeInternal, "status %d", out.status) // written by the handler itself, as git's is
 		} else if err != nil {
 			err = s.layout.full(err)
 			s.answerError(out, r, rt, err)
+		}
+		if audited && who == nil && err != nil {
+			audited = nobodies.tell(ctx, s.now())
 		}
 		if audited {
 			if e := s.audit1(r, who, err); e != nil && err == nil {
@@ -150,6 +160,7 @@ func publicError(ctx context.Context, err error) *api.Error {
 // audit1 puts one mutation into the audit.
 func (s *Server) audit1(r *http.Request, who *domain.Identity, err error) error {
 	object, detail := domain.Noted(r.Context())
+	object, detail = cutText(object, maxAuditText), cutText(detail, maxAuditText)
 	actor := "anonymous"
 	if who != nil {
 		actor = who.Actor
@@ -159,7 +170,7 @@ func (s *Server) audit1(r *http.Request, who *domain.Identity, err error) error 
 		result = string(publicError(r.Context(), err).Code)
 	}
 	_, e := s.auditLog.Append(context.WithoutCancel(r.Context()), api.AuditEntry{
-		Actor: actor, Action: r.Method + " " + r.URL.Path, Object: object, Result: result, Remote: domain.Remote(r.Context()), Detail: detail,
+		Actor: actor, Action: cutText(r.Method+" "+r.URL.Path, maxAuditText), Object: object, Result: result, Remote: domain.Remote(r.Context()), Detail: detail,
 	})
 	if e == nil {
 		return nil
@@ -185,13 +196,15 @@ func (s *Server) logRequest(r *http.Request, rt domain.Route, who *domain.Identi
 	s.log.Log(r.Context(), level, "request", attrs...)
 }
 
-// deadlines bound a request that is no stream; a stream's writes have their own.
-func (s *Server) deadlines(w http.ResponseWriter, rt domain.Route) {
+// timed gives a request the time that one has which is no stream. Also a
+// stream's is timed until somebody is let in, and after it has ended.
+func timed(w http.ResponseWriter) { deadlines(w, time.Now().Add(requestTimeout)) }
+
+// untimed is for a stream: its writes have deadlines of their own.
+func untimed(w http.ResponseWriter) { deadlines(w, time.Time{}) }
+
+func deadlines(w http.ResponseWriter, until time.Time) {
 	ctrl := http.NewResponseController(w)
-	until := time.Time{}
-	if !rt.Stream {
-		until = time.Now().Add(requestTimeout)
-	}
 	// A test's recorder has no deadlines.
 	_ = ctrl.SetReadDeadline(until)
 	_ = ctrl.SetWriteDeadline(until)

@@ -62,6 +62,9 @@ type NewToken struct {
 // cliTokenLife is how long the token of a signed-in CLI lives.
 const cliTokenLife = 30 * 24 * time.Hour
 
+// maxLogin bounds what anybody may send to sign in.
+const maxLogin = 16 << 10
+
 // accessDomain is what the server itself hands over: people and tokens.
 func (s *Server) accessDomain() domain.Domain {
 	return domain.Domain{Name: "access", Doc: "Who may do what.",
@@ -81,9 +84,9 @@ func (s *Server) accessDomain() domain.Domain {
 				Read: domain.Operator(), Write: domain.Admin(), NoCreate: true, NoUpdate: true, Delete: s.access.DeleteToken},
 		},
 		Routes: []domain.Route{
-			{Method: "POST", Path: "/v1/login", Access: domain.Public("it checks the password; attempts are limited"), Doc: "Sign in with a password.", Request: LoginRequest{}, Response: LoginResponse{}, Handle: s.login},
+			{Method: "POST", Path: "/v1/login", Access: domain.Public("it checks the password; attempts are limited"), Doc: "Sign in with a password.", Request: LoginRequest{}, Response: LoginResponse{}, MaxBody: maxLogin, Handle: s.login},
 			{Method: "POST", Path: "/v1/login/first", Access: domain.Public("it checks the one-time code, which ends with its use"), Doc: "Make the first administrator.\n\nThe code is in the link that the server prints at its start while there is no administrator.",
-				Request: FirstLoginRequest{}, Response: LoginResponse{}, Handle: s.firstLogin},
+				Request: FirstLoginRequest{}, Response: LoginResponse{}, MaxBody: maxLogin, Handle: s.firstLogin},
 			{Method: "POST", Path: "/v1/logout", Access: domain.SignedIn(), Doc: "Sign out: end the session, or revoke the token, that the request shows.", Handle: s.logout},
 			{Method: "POST", Path: "/v1/people", Access: domain.Admin(), Doc: "Create a person with a password.", Request: NewPerson{}, Response: &api.Person{}, Handle: s.createPerson},
 			{Method: "POST", Path: "/v1/people/{name}/password", Access: domain.SignedIn(), Doc: "Change a password: one's own, or as an administrator anybody's. It ends the person's sessions.", Request: NewPassword{}, Handle: s.setPassword},
