@@ -76,7 +76,9 @@ func ReadTar(r io.Reader, l Limits) (*Tree, error) {
 		defer z.Close()
 		in = z
 	}
-	b, tr := NewBuilder(l), tar.NewReader(in)
+	b := NewBuilder(l)
+	// What is in no file counts too: headers can be packed to next to nothing.
+	tr := tar.NewReader(&bounded{r: in, left: b.limits.Size + perFile*int64(b.limits.Files)})
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -106,6 +108,24 @@ func ReadTar(r io.Reader, l Limits) (*Tree, error) {
 			return nil, err
 		}
 	}
+}
+
+// perFile is what a tar may hold for each file beside its content.
+const perFile = 4 << 10
+
+// bounded reads at most left bytes and fails then.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, api.Errorf(api.CodeTooLarge, "the upload is too large when it is unpacked").WithRemedy("send only what playbooks need")
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 func tarErr(err error) error {

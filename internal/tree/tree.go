@@ -54,6 +54,7 @@ type Tree struct {
 	files map[string]*File
 	paths []string            // sorted
 	dirs  map[string][]string // folder → sorted names in it; "." is the root
+	back  map[string]bool     // links to a folder that they are in; no listing has them
 	sum   string
 }
 
@@ -151,7 +152,58 @@ func (b *Builder) Tree() (*Tree, error) {
 		sort.Strings(names)
 	}
 	t.sum = hex.EncodeToString(h.Sum(nil))
-	return t, nil
+	return t, t.unroll(b.limits.Files)
+}
+
+// manyTimes is how often more entries a walk may meet than there are files,
+// because of links to folders.
+const manyTimes = 10
+
+// unroll makes sure that a walk through the tree, which follows links, ends
+// soon. A few links to folders are enough to make it endless, or as good as.
+func (t *Tree) unroll(files int) error {
+	linked := false
+	for _, f := range t.files {
+		linked = linked || f.Link != ""
+	}
+	if !linked {
+		return nil
+	}
+	t.back = map[string]bool{}
+	const open = -1
+	count := map[string]int{} // what a walk of a folder meets
+	limit := manyTimes*files + len(t.dirs)
+	var walk func(dir string) (int, error)
+	walk = func(dir string) (int, error) {
+		count[dir] = open
+		n := 1
+		for _, name := range t.dirs[dir] {
+			p := path.Join(dir, name)
+			to := t.resolve(p)
+			if _, folder := t.dirs[to]; to == "" || !folder {
+				n++
+				continue
+			}
+			below, known := count[to]
+			if below == open && known {
+				t.back[p] = true
+				continue
+			}
+			if !known {
+				var err error
+				if below, err = walk(to); err != nil {
+					return 0, err
+				}
+			}
+			if n += below; n > limit {
+				return 0, place(p, fmt.Sprintf("links to folders make more than %d files of those that are there", limit), "link to fewer folders")
+			}
+		}
+		count[dir] = n
+		return n, nil
+	}
+	_, err := walk(".")
+	return err
 }
 
 // Sum names the tree's content: equal content has an equal sum.
@@ -174,7 +226,7 @@ func (t *Tree) Has(name string) bool { return t.files[name] != nil }
 
 // Sub is the part of the tree for which keep says yes.
 func (t *Tree) Sub(keep func(p string) bool) (*Tree, error) {
-	b := NewBuilder(Limits{Files: len(t.paths) + 1, Size: 1 << 60})
+	b := NewBuilder(Limits{Files: max(len(t.paths)+1, Limits{}.WithDefaults().Files), Size: 1 << 60})
 	for _, p := range t.paths {
 		if keep(p) {
 			b.files[p] = t.files[p]
@@ -276,9 +328,10 @@ func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	}
 	var out []fs.DirEntry
 	for _, n := range names {
-		target := t.resolve(path.Join(real, n))
-		if target == "" {
-			continue // a link to nothing
+		p := path.Join(real, n)
+		target := t.resolve(p)
+		if target == "" || t.back[p] {
+			continue // a link to nothing, or back to where we are
 		}
 		out = append(out, fs.FileInfoToDirEntry(&info{name: n, file: t.files[target]}))
 	}
