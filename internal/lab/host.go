@@ -340,8 +340,9 @@ func (l *Lab) Exec(ctx context.Context, name, command string) (string, error) {
 
 func (l *Lab) waitSSH(ctx context.Context, h Host) error {
 	addr := net.JoinHostPort(h.Address.String(), "22")
-	for {
-		if !l.alive(h) {
+	for first := true; ; first = false {
+		// For a moment after its start a process has no command line yet.
+		if !first && !l.alive(h) {
 			said, _ := os.ReadFile(filepath.Join(l.hostDir(h), "boot.log"))
 			return api.Errorf(api.CodeUnavailable, "lab host %s did not boot: %s", h.Name, lastLines(said)).WithRemedy("its whole boot log: %s", filepath.Join(l.hostDir(h), "boot.log"))
 		}

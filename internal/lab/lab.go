@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -109,7 +110,19 @@ func (l *Lab) step(format string, args ...any) {
 	}
 }
 
+// checkName refuses a name that is no folder's of its own: what is there would
+// be removed with the lab.
+func (l *Lab) checkName() error {
+	if err := api.ValidName(l.name()); err != nil || len(l.name()) > 40 || strings.HasPrefix(l.name(), ".") {
+		return api.Errorf(api.CodeInvalid, "cannot name a lab %q", l.name()).WithRemedy("use letters, digits and '-', at most 40")
+	}
+	return nil
+}
+
 func (l *Lab) load() (*state, error) {
+	if err := l.checkName(); err != nil {
+		return nil, err
+	}
 	data, err := os.ReadFile(filepath.Join(l.home(), "lab.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, api.Errorf(api.CodeNotFound, "there is no lab %q", l.name()).WithRemedy("start one: drover lab up --name %s", l.name())
@@ -181,6 +194,9 @@ func (l *Lab) Up(ctx context.Context, spec Spec) ([]Host, error) {
 			return nil, api.Errorf(api.CodeInvalid, "cannot name a lab host %q", name).WithRemedy("use letters, digits and '-', at most 40")
 		}
 	}
+	if err := l.checkName(); err != nil {
+		return nil, err
+	}
 	if os.Geteuid() != 0 {
 		return nil, api.Errorf(api.CodeForbidden, "cannot start a lab: root is needed to make hosts").WithRemedy("run it as root")
 	}
@@ -204,6 +220,9 @@ func (l *Lab) Up(ctx context.Context, spec Spec) ([]Host, error) {
 			continue
 		}
 		if i < 0 {
+			if err := l.checkFree(name); err != nil {
+				return nil, errors.Join(err, l.save(s))
+			}
 			s.Hosts = append(s.Hosts, l.newHost(s, name))
 			i = len(s.Hosts) - 1
 		}
@@ -229,6 +248,25 @@ func (l *Lab) Up(ctx context.Context, spec Spec) ([]Host, error) {
 		return nil, err
 	}
 	return l.Hosts()
+}
+
+// checkFree refuses a host whose namespace is called as that of another lab's
+// host: the host a-b of the lab x is called as the host b of the lab x-a.
+func (l *Lab) checkFree(name string) error {
+	for _, other := range Labs(l.dir()) {
+		o := &Lab{Dir: l.Dir, Name: other}
+		s, err := o.load()
+		if other == l.name() || err != nil {
+			continue
+		}
+		for _, h := range s.Hosts {
+			if o.netns(h) == l.netns(Host{Name: name}) {
+				return api.Errorf(api.CodeExists, "cannot start lab host %s: it would be taken for the host %s of the lab %s", name, h.Name, other).
+					WithRemedy("give the host or the lab another name")
+			}
+		}
+	}
+	return nil
 }
 
 func (l *Lab) newHost(s *state, name string) Host {
@@ -309,7 +347,21 @@ func (l *Lab) Down(ctx context.Context, names ...string) error {
 	if err := l.restoreForwarding(); err != nil {
 		return err
 	}
-	return os.RemoveAll(l.dir())
+	return l.removeDir()
+}
+
+// removeDir removes the folder of all labs with what labs keep there. Where
+// somebody else keeps something too, that and the folder stay.
+func (l *Lab) removeDir() error {
+	if err := os.Remove(l.forwardingBefore()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, d := range []string{filepath.Join(l.dir(), "labs"), l.dir()} {
+		if err := os.Remove(d); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Labs lists the names of the labs in a folder.
