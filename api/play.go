@@ -22,7 +22,7 @@ type TaskResult struct {
 	Name     string         `json:"name"`             // "role : task name", or the module's name
 	Module   string         `json:"module,omitempty"` // short name: "copy"
 	Item     string         `json:"item,omitempty"`   // the loop item's label
-	Status   string         `json:"status"`           // ok changed failed skipped ignored rescued unreachable
+	Status   string         `json:"status"`           // ok changed failed skipped ignored rescued unreachable unforeseen
 	Message  string         `json:"message,omitempty"`
 	Place    *Place         `json:"place,omitempty"`
 	Diff     []Diff         `json:"diff,omitempty"`
@@ -31,6 +31,10 @@ type TaskResult struct {
 	Start    time.Time      `json:"start,omitzero"`
 	Duration time.Duration  `json:"duration,omitempty"` // nanoseconds
 }
+
+// StatusUnforeseen is the status of a task that a check cannot judge: it fails
+// behind tasks that would change something, and may need what they make.
+const StatusUnforeseen = "unforeseen"
 
 // Diff is the before and after of one thing, as text.
 type Diff struct {

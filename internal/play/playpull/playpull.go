@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
+	"sync"
 
 	"drover/api"
 	"drover/internal/play/engine"
@@ -80,27 +82,58 @@ func (e *Executor) CheckApply(ctx context.Context, s api.Section, apply bool) (a
 			return api.Result{}, err
 		}
 	}
+	repo := repository(files)
 	inv, err := engine.SliceInventory(body.Slice, files)
 	if err != nil {
-		return api.Result{}, err
+		return api.Result{}, repo.err(err)
 	}
 	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: []string{body.Playbook}, RolesPath: body.Roles})
 	if err != nil {
-		return api.Result{}, err
+		return api.Result{}, repo.err(err)
 	}
-	c := &collector{host: body.Slice.Host}
-	recap, err := project.Run(ctx, inv, engine.Options{
-		Connector: &local{exec: e, host: body.Slice.Host}, Events: c.event,
-		Only: body.Slice.Host, Check: !apply, Diff: true, Forks: 1, Env: e.cfg.Env,
-		// The host tries again by itself: what one try changed must not wait for
-		// a handler that the next one, which changes nothing, does not notify.
-		ForceHandler: true,
-	})
+	r := &runner{exec: e, host: body.Slice.Host, repo: repo, project: project, inv: inv, apply: apply}
+	c, recap, err := r.run(ctx, nobody)
+	if from := c.stop; !apply && err == nil && ctx.Err() == nil && from != nobody {
+		// The check stopped at a task that may need what an earlier one makes:
+		// look at the tasks behind it as well.
+		c, recap, err = r.run(ctx, from)
+	}
 	res := c.result(recap)
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return res, err
+	return res, repo.err(err)
+}
+
+// runner runs one section's play, once or more.
+type runner struct {
+	exec    *Executor
+	host    string
+	repo    repoPaths
+	project *engine.Project
+	inv     *engine.Inventory
+	apply   bool
+}
+
+// nobody is the number of a request that there is not.
+const nobody = 1 << 60
+
+// run runs the play. Requests to modules are counted; from the given one on,
+// those that fail in a check do not end it.
+func (r *runner) run(ctx context.Context, from int) (*collector, *engine.Recap, error) {
+	l := &local{exec: r.exec, host: r.host, from: from}
+	c := &collector{host: r.host, repo: r.repo, check: !r.apply, conn: l, stop: nobody}
+	recap, err := r.project.Run(ctx, r.inv, engine.Options{
+		Connector: l, Events: c.event,
+		Only: r.host, Check: !r.apply, Diff: true, Forks: 1, Env: r.exec.cfg.Env,
+		// The host tries again by itself: what one try changed must not wait for
+		// a handler that the next one, which changes nothing, does not notify.
+		ForceHandler: true,
+	})
+	if recap != nil && recap.Hosts[r.host] != nil && recap.Hosts[r.host].Failed == 0 {
+		c.stop = nobody // what failed was rescued
+	}
+	return c, recap, err
 }
 
 // maxNames bounds the names of all hosts and groups.
@@ -149,6 +182,21 @@ func (e *Executor) bundle(sha256 string) (engine.Files, error) {
 type local struct {
 	exec *Executor
 	host string
+	from int // the request from which on failures in a check are passed over
+
+	mu     sync.Mutex
+	calls  int
+	failed bool // the last request's module failed
+}
+
+// last is the number of the last request, or nobody if its module did not fail.
+func (l *local) last() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.failed {
+		return nobody
+	}
+	return l.calls
 }
 
 func (l *local) Connect(_ context.Context, t engine.Target) (engine.Conn, error) {
@@ -158,21 +206,58 @@ func (l *local) Connect(_ context.Context, t engine.Target) (engine.Conn, error)
 	}
 	c := playhost.LocalOptions(l.exec.cfg.Host, t.Open, l.exec.cfg.Play)
 	c.SetBecome(playhost.Become{Method: t.Become.Method, Password: t.Become.Password, Flags: t.Become.Flags, Exe: t.Become.Exe})
-	return c, nil
+	return counted{c, l}, nil
+}
+
+// counted counts requests, and lets a check go on behind a task that fails:
+// what it misses may be what an earlier task would have made.
+type counted struct {
+	engine.Conn
+	l *local
+}
+
+// failedKey marks the result of a module whose failure was passed over.
+const failedKey = "drover_failed_in_check"
+
+func (c counted) Run(ctx context.Context, req *module.Request) (*module.Result, error) {
+	res, err := c.Conn.Run(ctx, req)
+	c.l.mu.Lock()
+	c.l.calls++
+	c.l.failed = err == nil && res.Failed
+	over := c.l.failed && req.Check && c.l.calls >= c.l.from
+	c.l.mu.Unlock()
+	if !over {
+		return res, err
+	}
+	out := *res
+	out.Failed, out.Changed = false, false
+	out.Values = maps.Clone(res.Values)
+	if out.Values == nil {
+		out.Values = map[string]any{}
+	}
+	out.Values[failedKey] = true
+	return &out, nil
 }
 
 // collector turns a run's events into a result.
 type collector struct {
-	host  string
-	tasks []api.TaskResult
-	items int // results of the running task's loop items
-	notes []string
+	host    string
+	repo    repoPaths
+	check   bool
+	conn    *local
+	stop    int // request of the last task that failed: what ended the play, unless it was rescued
+	tasks   []api.TaskResult
+	items   int // results of the running task's loop items
+	changes int
+	passed  int  // tasks that failed without the play noticing
+	over    bool // the running task is one
+	notes   []string
 }
 
 func (c *collector) event(e engine.Event) {
 	switch e.Kind {
 	case engine.EventTask, engine.EventHandler:
-		c.items = 0
+		c.items, c.over = 0, false
 	case engine.EventItem:
 		if e.Host == c.host && e.Result != nil {
 			c.items++
@@ -200,8 +285,19 @@ func (c *collector) add(e engine.Event) {
 	if t.Place == nil {
 		t.Place = e.Place
 	}
+	t.Place = c.repo.place(t.Place)
+	t.Message = c.repo.text(t.Message)
 	values := t.Result
 	t.Result = nil
+	switch {
+	case e.Ignored && (t.Status == "failed" || t.Status == "unreachable"):
+		t.Status = "ignored"
+	case c.check:
+		c.judge(&t, e, values)
+	}
+	if t.Status == "changed" {
+		c.changes++
+	}
 	if t.Status == "failed" || t.Status == "ignored" || t.Status == "unreachable" {
 		for _, k := range kept {
 			v, ok := values[k]
@@ -220,17 +316,57 @@ func (c *collector) add(e engine.Event) {
 	c.tasks = append(c.tasks, t)
 }
 
+// judge tells tasks that fail in a check from those that cannot be judged yet:
+// behind a change, what a task misses may be what the change makes.
+func (c *collector) judge(t *api.TaskResult, e engine.Event, values map[string]any) {
+	passed := values[failedKey] == true && (t.Status == "ok" || t.Status == "changed")
+	switch {
+	case passed:
+		if c.items <= 1 || !c.over {
+			c.passed++
+			c.over = true
+		}
+		if t.Status = "failed"; t.Message == "" && !e.NoLog {
+			t.Message, _ = values["msg"].(string)
+			t.Message = c.repo.text(t.Message)
+		}
+	case t.Status != "failed" || e.Handler:
+		return
+	case c.stop == nobody || c.items <= 1:
+		c.stop = c.conn.last()
+	}
+	if c.changes == 0 && (!passed || c.passed == 1) {
+		return // nothing would come before it
+	}
+	t.Status = api.StatusUnforeseen
+	if !passed && c.stop == nobody {
+		t.Message = firstLine(t.Message) + "; the tasks behind it were not looked at"
+	}
+}
+
 func (c *collector) result(recap *engine.Recap) api.Result {
 	res := api.Result{Tasks: c.tasks}
 	if recap == nil {
 		return res
 	}
+	failed, unforeseen := 0, 0
+	for _, t := range c.tasks {
+		switch t.Status {
+		case "failed", "unreachable":
+			failed++
+		case api.StatusUnforeseen:
+			unforeseen++
+		}
+	}
 	if st := recap.Hosts[c.host]; st != nil {
-		res.OK, res.Changes, res.Failures, res.Skipped = st.OK, st.Changed, st.Failed+st.Unreachable, st.Skipped
+		res.OK, res.Changes, res.Failures, res.Skipped = st.OK-c.passed, st.Changed, st.Failed+st.Unreachable, st.Skipped
 		res.Ignored, res.Rescued = st.Ignored, st.Rescued
 	}
+	if unforeseen+c.passed > 0 {
+		res.Failures = failed
+	}
 	res.Changed = res.Changes > 0
-	res.Failed = res.Failures > 0 || recap.Fatal
+	res.Failed = res.Failures > 0 || recap.Fatal && unforeseen == 0
 	if res.Failed {
 		res.Message = "the play failed"
 		for _, t := range c.tasks {

@@ -53,6 +53,33 @@ const site = `
     - copy: {content: x, dest: /srv/db}
 `
 
+// first is what a push to a new fleet meets: tasks that need what earlier ones
+// would have made.
+const first = `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: not there, and it does not matter
+      file: {path: /srv/a/b/c, state: file}
+      ignore_errors: true
+    - name: truly wrong
+      file: {path: /srv/nowhere, state: file}
+      when: wrong is defined
+    - name: group
+      group: {name: ops}
+    - import_role: {name: base}
+    - name: in it
+      file: {path: "/srv/{{ item }}", state: file}
+      loop: [one, two]
+    - name: last
+      copy: {content: x, dest: /srv/last}
+    - name: asks what is not known
+      assert: {that: [made is defined], fail_msg: it is not made}
+      when: asks is defined
+    - name: behind it
+      copy: {content: x, dest: /srv/behind}
+`
+
 // world is a bundle, a slice and hosts with roots of their own.
 type world struct {
 	bundle []byte
@@ -195,12 +222,14 @@ func snapshot(t *testing.T, root string) string {
 
 func files() map[string]string {
 	return map[string]string{
-		"site.yml":          site,
-		"templates/page.j2": "{{ greeting }} from {{ inventory_hostname }} in {{ group_names | join(',') }}, port {{ port }}\n",
-		"inventory.yml":     "all:\n  vars: {port: 80}\n  children:\n    web: {hosts: {web-1: {port: 8080}, web-2: {}}}\n    db: {hosts: {db-1: {}}}\n",
-		"plain.yml":         strings.Replace(strings.Split(site, "  handlers:")[0], "      notify: reload\n", "", 1),
-		"broken.yml":        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: fine\n      copy: {content: x, dest: /srv/fine}\n    - name: not fine\n      fail: {msg: no way}\n",
-		"empty.yml":         "- hosts: db\n  tasks: []\n",
+		"site.yml":                  site,
+		"templates/page.j2":         "{{ greeting }} from {{ inventory_hostname }} in {{ group_names | join(',') }}, port {{ port }}\n",
+		"inventory.yml":             "all:\n  vars: {port: 80}\n  children:\n    web: {hosts: {web-1: {port: 8080}, web-2: {}}}\n    db: {hosts: {db-1: {}}}\n",
+		"plain.yml":                 strings.Replace(strings.Split(site, "  handlers:")[0], "      notify: reload\n", "", 1),
+		"broken.yml":                "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: fine\n      copy: {content: x, dest: /srv/fine}\n    - name: not fine\n      fail: {msg: no way}\n",
+		"first.yml":                 first,
+		"roles/base/tasks/main.yml": "- name: user\n  user: {name: ops, group: ops}\n- name: wrong in a role\n  copy: {src: nothing, dest: /srv/x}\n  when: fail_in_role is defined\n",
+		"empty.yml":                 "- hosts: db\n  tasks: []\n",
 	}
 }
 
@@ -267,5 +296,77 @@ func TestPlanHasDiffs(t *testing.T) {
 	text, err := json.Marshal(res)
 	if err != nil || !bytes.Contains(text, []byte("hello from web-1")) {
 		t.Errorf("the plan does not show the new page: %v %s", err, text)
+	}
+}
+
+func TestFirstPush(t *testing.T) {
+	check := func(vars string) (api.Result, []string) {
+		t.Helper()
+		fs := files()
+		fs["first.yml"] = strings.Replace(fs["first.yml"], "  tasks:", "  vars: {"+vars+"}\n  tasks:", 1)
+		w, err := newWorld(fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, snap := w.host(t)
+		before := snap()
+		res, err := e.CheckApply(t.Context(), w.section(t, "first.yml"), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if snap() != before {
+			t.Error("the check changed the host")
+		}
+		var got []string
+		for _, task := range res.Tasks {
+			got = append(got, strings.TrimSpace(task.Name+" "+task.Item)+": "+task.Status)
+		}
+		return res, got
+	}
+	res, got := check("")
+	want := "not there, and it does not matter: ignored; truly wrong: skipped; group: changed; base : user: unforeseen; base : wrong in a role: skipped; " +
+		"in it one: unforeseen; in it two: unforeseen; last: changed; asks what is not known: skipped; behind it: changed"
+	if s := strings.Join(got, "; "); s != want || res.Failed || res.Failures != 0 || res.Changes != 3 {
+		t.Errorf("got  %s\nwant %s\n%+v", s, want, res)
+	}
+	for _, task := range res.Tasks {
+		if task.Name == "base : user" && (task.Place.String() != "roles/base/tasks/main.yml:1:3" || !strings.Contains(task.Message, "ops")) {
+			t.Errorf("place %v: %s", task.Place, task.Message)
+		}
+	}
+
+	// Nothing that would come before it can make it work.
+	res, got = check("wrong: true")
+	if !res.Failed || res.Failures != 1 || got[1] != "truly wrong: failed" || got[len(got)-1] != "behind it: changed" || !strings.Contains(res.Message, "first.yml:9:7") {
+		t.Errorf("%v %+v", got, res)
+	}
+
+	// What is no module's to say ends the check, but not with an error.
+	res, got = check("asks: true")
+	if res.Failed || got[len(got)-1] != "asks what is not known: unforeseen" || !strings.Contains(res.Tasks[len(got)-1].Message, "not looked at") {
+		t.Errorf("%v %+v", got, res)
+	}
+}
+
+func TestPlacesAreTheRepositorys(t *testing.T) {
+	fs := files()
+	fs["wrong.yml"] = "- hosts: all\n  gather_facts: false\n  vars: {fail_in_role: true}\n  roles: [{role: base}]\n"
+	fs["roles/base/tasks/main.yml"] = "- name: wrong in a role\n  template: {src: nothing, dest: /srv/x}\n"
+	fs["broken.yml"] = "- hosts: all\n  tasks: {\n"
+	w, err := newWorld(fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := w.host(t)
+	res, err := e.CheckApply(t.Context(), w.section(t, "wrong.yml"), true)
+	if err != nil || !res.Failed {
+		t.Fatalf("%v %+v", err, res)
+	}
+	last := res.Tasks[len(res.Tasks)-1]
+	if last.Place.String() != "roles/base/tasks/main.yml:1:3" || strings.Contains(last.Message, "'/roles") || strings.Contains(last.Message, " /roles") || !strings.HasPrefix(res.Message, "roles/base/tasks/main.yml:1:3: ") {
+		t.Errorf("place %v, message %q, %q", last.Place, last.Message, res.Message)
+	}
+	if _, err = e.CheckApply(t.Context(), w.section(t, "broken.yml"), true); err == nil || !strings.Contains(err.Error(), "broken.yml:") || strings.Contains(err.Error(), "/broken.yml") {
+		t.Errorf("a playbook that does not parse: %v", err)
 	}
 }
