@@ -62,6 +62,7 @@ type line struct {
 	sending bool          // a goroutine empties the queue through this line
 	drained chan struct{} // closed when that goroutine has ended
 	dead    bool          // superseded or ended: sends no more
+	refused bool          // was told to go: nothing that it still says counts
 }
 
 func (s *seat) taken() bool {
@@ -187,9 +188,15 @@ func (s *seat) disconnect(why *api.Error) {
 	s.mu.Lock()
 	l := s.line
 	s.mu.Unlock()
-	if l != nil {
-		l.to.end(why)
+	if l == nil {
+		return
 	}
+	l.to.end(why)
+	// It has a moment to hang up by itself. Who was refused, such as a machine
+	// whose name another has now, must not use it to speak as that host.
+	s.mu.Lock()
+	l.refused = true
+	s.mu.Unlock()
 }
 
 // open makes a connection the host's newest: hello was read, the welcome is
@@ -287,13 +294,13 @@ func (l *line) current() bool {
 	return l.seat.line == l
 }
 
-// message hands m to the consumer. It is false when the line was replaced.
+// message hands m to the consumer. It is false when the line was replaced or refused.
 func (l *line) message(m *api.ToServer) bool {
 	s := l.seat
 	s.call.Lock()
 	defer s.call.Unlock()
 	s.mu.Lock()
-	current := s.line == l
+	current := s.line == l && !l.refused
 	if current {
 		l.seen = s.hub.cfg.Now()
 	}

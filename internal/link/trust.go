@@ -116,11 +116,9 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	d.slots <- struct{}{}
 	defer func() { <-d.slots; d.waiting.Add(-1) }()
 
-	// gRPC takes the deadline off when the connection stands.
-	if err := raw.SetDeadline(time.Now().Add(d.cfg.HandshakeTimeout)); err != nil {
-		return nil, nil, err
-	}
-	conn := tls.Server(raw, d.tls)
+	turn := &turn{Conn: raw, slots: d.slots, left: d.cfg.HandshakeTimeout}
+	defer turn.over.Store(true)
+	conn := tls.Server(turn, d.tls)
 	if err := conn.Handshake(); err != nil {
 		d.cfg.Log.Debug("link: handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
 		return nil, nil, err
@@ -133,6 +131,42 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		time.AfterFunc(d.cfg.HandshakeTimeout, func() { conn.Close() })
 	}
 	return conn, p, nil
+}
+
+// turn is a connection in its handshake. It has one of the slots, but not while
+// it waits for the other end: who sends nothing keeps nobody from coming in.
+type turn struct {
+	net.Conn
+	slots chan struct{}
+	left  time.Duration // for the other end, all its answers together
+	over  atomic.Bool   // the handshake is done: just a connection
+}
+
+func (t *turn) Read(b []byte) (int, error) {
+	if t.over.Load() {
+		return t.Conn.Read(b)
+	}
+	return t.wait(t.Conn.Read, b)
+}
+
+func (t *turn) Write(b []byte) (int, error) {
+	if t.over.Load() {
+		return t.Conn.Write(b)
+	}
+	return t.wait(t.Conn.Write, b)
+}
+
+func (t *turn) wait(do func([]byte) (int, error), b []byte) (int, error) {
+	begun := time.Now()
+	// gRPC takes the deadline off when the connection stands.
+	if err := t.SetDeadline(begun.Add(t.left)); err != nil {
+		return 0, err
+	}
+	<-t.slots
+	n, err := do(b)
+	t.left -= time.Since(begun)
+	t.slots <- struct{}{}
+	return n, err
 }
 
 func (d *door) identify(chain []*x509.Certificate) *peer {
