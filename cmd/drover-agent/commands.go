@@ -35,6 +35,7 @@ func join(ctx context.Context, args []string) error {
 		f.StringVar(&cfg.Name, "name", "", "the host's `name` in the fleet; the machine's own if empty")
 		f.StringVar(&cfg.Address, "address", "", "`address` that people reach the host by")
 		f.StringVar(&cfg.Pin, "ca-fingerprint", "", "`SHA-256` of the fleet's root certificate; without it the machine's own roots are trusted")
+		f.StringVar(&cfg.APIPin, "api-fingerprint", "", "`SHA-256` of the server's certificate, where that is not of the fleet's root")
 		f.StringVar(&cfg.Pin, "pin", "", "the same as --ca-fingerprint")
 		f.BoolVar(&cfg.Force, "force", false, "join although this host is in a fleet already")
 		f.StringVar(&dir, "state", agent.DefaultDir, "`folder` of the agent's state")
@@ -207,7 +208,7 @@ func runOn(ctx context.Context, log *slog.Logger, dir string, cfg agent.Config) 
 	sessions := playhost.Options{Command: []string{program, "play-session"}, Stderr: os.Stderr}
 	cfg.State, cfg.Version, cfg.Hash, cfg.Log = state, version.Version, hash, log
 	cfg.Executors = map[string]agent.Executor{
-		playpull.Room: playpull.New(playpull.Config{Host: host, Play: sessions, Open: playpull.Files(state.Blobs().Path)}),
+		playpull.Room: playpull.New(playpull.Config{Host: host, Play: sessions, Open: playpull.Files(state.Blobs().Path), State: state.Dir()}),
 	}
 	cfg.Session = func(ctx context.Context, rw agent.Stream, j *api.Job) error {
 		return session(ctx, rw, j, host, sessions)

@@ -174,7 +174,7 @@ func (f *Fleet) StartAgent(name string) error {
 	machine := &module.Host{Root: f.Root(name)}
 	a := agent.New(agent.Config{
 		State: state, Version: "test", Dialer: memoryLink{f, name},
-		Executors: map[string]agent.Executor{playpull.Room: playpull.New(playpull.Config{Open: playpull.Files(state.Blobs().Path), Host: machine})},
+		Executors: map[string]agent.Executor{playpull.Room: playpull.New(playpull.Config{Open: playpull.Files(state.Blobs().Path), Host: machine, State: state.Dir()})},
 		Session:   sessionOn(machine),
 		Facts:     func(context.Context) map[string]any { return map[string]any{"hostname": name, "os_family": "Debian"} },
 		Retry:     50 * time.Millisecond,

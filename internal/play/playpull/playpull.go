@@ -49,11 +49,15 @@ type Config struct {
 	Host *module.Host
 	// Play are the options of sessions for other users.
 	Play playhost.Options
-	// Env is what lookups of the environment see; nil is the process's.
+	// Env is what lookups of the environment see; nil is nothing.
 	Env map[string]string
+	// State is a folder that outlives the process, for the handlers that are
+	// still to run; "" forgets them when a run is broken off.
+	State string
 }
 
-// Executor applies sections. It keeps nothing between two of them.
+// Executor applies sections. Between two of them it keeps the handlers that
+// were notified and have not run.
 type Executor struct{ cfg Config }
 
 // New makes an executor.
@@ -121,6 +125,10 @@ const nobody = 1 << 60
 // run runs the play. Requests to modules are counted; from the given one on,
 // those that fail in a check do not end it.
 func (r *runner) run(ctx context.Context, from int) (*collector, *engine.Recap, error) {
+	owed, err := openOwed(r.exec.cfg.State)
+	if err != nil {
+		return &collector{host: r.host, repo: r.repo, stop: nobody}, nil, err
+	}
 	l := &local{exec: r.exec, host: r.host, from: from}
 	c := &collector{host: r.host, repo: r.repo, check: !r.apply, conn: l, stop: nobody}
 	recap, err := r.project.Run(ctx, r.inv, engine.Options{
@@ -129,7 +137,11 @@ func (r *runner) run(ctx context.Context, from int) (*collector, *engine.Recap, 
 		// The host tries again by itself: what one try changed must not wait for
 		// a handler that the next one, which changes nothing, does not notify.
 		ForceHandler: true,
+		Notified:     owed.was, Owed: owed.keep,
 	})
+	if err == nil && owed.err != nil {
+		err = fmt.Errorf("cannot keep which handlers are still to run: %w", owed.err)
+	}
 	if recap != nil && recap.Hosts[r.host] != nil && recap.Hosts[r.host].Failed == 0 {
 		c.stop = nobody // what failed was rescued
 	}
