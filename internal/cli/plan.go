@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"os"
 
@@ -86,7 +87,7 @@ func (a *app) printPlan(p *api.Plan, o plan.Options, exitCode bool) error {
 			return err
 		}
 	} else {
-		o.Color, o.Hosts, o.Tasks = a.coloured(), 20, 1000
+		o.Color, o.Hosts, o.Tasks, o.Total = a.coloured(), 20, 1000, math.MaxInt
 		plan.Print(a.Out, p, o)
 	}
 	switch {

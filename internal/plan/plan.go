@@ -4,6 +4,8 @@
 package plan
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"strings"
@@ -19,6 +21,7 @@ type Options struct {
 	Lines int // lines of differences shown for each change; 12 if 0
 	Tasks int // changes shown for each group of hosts; 40 if 0
 	Hosts int // hosts named in one line; 8 if 0
+	Total int // lines of changes in all, beyond which they are only counted; 400 if 0
 	Color bool
 }
 
@@ -31,6 +34,9 @@ func (o Options) filled() Options {
 	}
 	if o.Hosts == 0 {
 		o.Hosts = 8
+	}
+	if o.Total == 0 {
+		o.Total = 400
 	}
 	return o
 }
@@ -77,8 +83,17 @@ func Print(w io.Writer, p *api.Plan, o Options) {
 	default:
 		fmt.Fprintf(w, "Plan: %s, %d as before.\n", count(len(p.Changed), "host gets a new assignment", "hosts get a new assignment"), p.Unchanged)
 	}
-	for _, g := range p.Groups {
-		group(w, g, o, c)
+	lines := &counter{w: w}
+	for i, g := range p.Groups {
+		if lines.n >= o.Total {
+			n := 0
+			for _, rest := range p.Groups[i:] {
+				n += len(rest.Hosts)
+			}
+			fmt.Fprintf(w, "  … and %s that change otherwise; drover plan shows all of it\n", count(n, "more host", "more hosts"))
+			break
+		}
+		group(lines, g, o, c)
 	}
 	if len(p.NotAsked) > 0 {
 		fmt.Fprintf(w, "  %s: not asked in advance\n", hosts(p.NotAsked, o.Hosts))
@@ -95,7 +110,7 @@ func Print(w io.Writer, p *api.Plan, o Options) {
 	}
 }
 
-func group(w io.Writer, g api.PlanGroup, o Options, c painter) {
+func group(w *counter, g api.PlanGroup, o Options, c painter) {
 	head := hosts(g.Hosts, o.Hosts)
 	switch {
 	case g.Failed && len(g.Tasks) == 0:
@@ -106,19 +121,69 @@ func group(w io.Writer, g api.PlanGroup, o Options, c painter) {
 		return
 	}
 	fmt.Fprintf(w, "  %s\n", c(bold, head))
+	var unforeseen []api.TaskResult
+	shown, told := 0, false
 	for i, t := range g.Tasks {
-		if i == o.Tasks {
-			fmt.Fprintf(w, "    … and %s\n", count(len(g.Tasks)-i, "further change", "further changes"))
+		if t.Status == api.StatusUnforeseen {
+			unforeseen = append(unforeseen, t)
+			continue
+		}
+		if shown == o.Tasks || w.n >= o.Total {
+			n := 0
+			for _, rest := range g.Tasks[i:] {
+				if rest.Status == api.StatusUnforeseen {
+					unforeseen = append(unforeseen, rest)
+				} else {
+					n++
+				}
+			}
+			fmt.Fprintf(w, "    … and %s\n", count(n, "further change", "further changes"))
 			break
 		}
+		shown++
+		told = told || t.Status != "changed"
 		task(w, t, o, c)
 	}
-	if g.Failed {
-		fmt.Fprintf(w, "    %s\n", c(red, "the check stops here: "+clean(g.Error)))
+	if g.Failed && !told {
+		fmt.Fprintf(w, "    %s\n", c(red, "the check failed: "+clean(g.Error)))
+	}
+	later(w, unforeseen, c)
+}
+
+// mostLater is how many tasks are named that cannot be foreseen.
+const mostLater = 6
+
+// later lists what depends on the changes above, which is no error.
+func later(w io.Writer, tasks []api.TaskResult, c painter) {
+	if len(tasks) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "    %s\n", c(dim, count(len(tasks), "task cannot be foreseen before the changes above are made:", "tasks cannot be foreseen before the changes above are made:")))
+	for i, t := range tasks {
+		if i == mostLater {
+			fmt.Fprintf(w, "      %s\n", c(dim, fmt.Sprintf("… and %d more", len(tasks)-i)))
+			return
+		}
+		where := ""
+		if t.Place != nil {
+			where = " (" + t.Place.String() + ")"
+		}
+		fmt.Fprintf(w, "      %s\n", c(dim, title(t)+": "+clean(t.Message)+where))
 	}
 }
 
-func task(w io.Writer, t api.TaskResult, o Options, c painter) {
+// counter counts the lines that are printed.
+type counter struct {
+	w io.Writer
+	n int
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.n += bytes.Count(b, []byte("\n"))
+	return c.w.Write(b)
+}
+
+func title(t api.TaskResult) string {
 	name := clean(t.Name)
 	if t.Module != "" && t.Module != t.Name {
 		name += " [" + t.Module + "]"
@@ -126,6 +191,11 @@ func task(w io.Writer, t api.TaskResult, o Options, c painter) {
 	if t.Item != "" {
 		name += " (" + clean(t.Item) + ")"
 	}
+	return name
+}
+
+func task(w io.Writer, t api.TaskResult, o Options, c painter) {
+	name := title(t)
 	if t.Status != "changed" {
 		where := ""
 		if t.Place != nil {
@@ -144,15 +214,83 @@ func task(w io.Writer, t api.TaskResult, o Options, c painter) {
 	}
 }
 
+// unified is a difference as text.
+func unified(d api.Diff) string {
+	if d.Prepared != "" || d.Before == d.After {
+		return d.Prepared
+	}
+	if len(d.Before)+len(d.After) > mostCompared {
+		return fmt.Sprintf("@@\n-%d bytes\n+%d bytes\n", len(d.Before), len(d.After))
+	}
+	return string(diff.Diff("before", []byte(d.Before), "after", []byte(d.After)))
+}
+
+// Bounds of what is compared and kept of one difference.
+const (
+	mostCompared = 2 << 20
+	mostKept     = 32 << 10
+)
+
+// Same is equal for changes that a person would call the same: what is added
+// and removed counts, and not the lines around it, nor what the whole file was.
+func Same(g api.PlanGroup) string {
+	h := sha256.New()
+	put := func(words ...any) {
+		for _, w := range words {
+			fmt.Fprintf(h, "%q ", fmt.Sprint(w))
+		}
+	}
+	put(g.Failed, g.Error)
+	for _, t := range g.Tasks {
+		put("task", t.Name, t.Module, t.Item, t.Status, t.Place)
+		if t.Status != "changed" {
+			put(t.Message)
+		}
+		for _, c := range t.Changes {
+			put(c.Type, c.ID, c.Action)
+		}
+		for _, d := range t.Diff {
+			put("diff")
+			for line := range strings.Lines(unified(d)) {
+				if isHeader(line) || line[0] != '+' && line[0] != '-' {
+					continue
+				}
+				put(line)
+			}
+		}
+	}
+	return string(h.Sum(nil))
+}
+
+func isHeader(line string) bool {
+	return strings.HasPrefix(line, "diff ") || strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "+++ ") || strings.HasPrefix(line, "@@")
+}
+
+// Trim makes a change small enough to travel: of a large difference the
+// beginning stays, as text.
+func Trim(t *api.TaskResult) {
+	for i, d := range t.Diff {
+		if len(d.Before)+len(d.After)+len(d.Prepared) <= mostKept {
+			continue
+		}
+		text := unified(d)
+		if len(text) > mostKept {
+			cut := strings.LastIndexByte(text[:mostKept], '\n') + 1
+			if cut == 0 {
+				cut = mostKept
+			}
+			text = strings.ToValidUTF8(text[:cut], "") + "@@ … cut: the difference is " + fmt.Sprint(len(text)>>10) + " KB\n"
+		}
+		t.Diff[i] = api.Diff{BeforeHeader: d.BeforeHeader, AfterHeader: d.AfterHeader, Prepared: text}
+	}
+}
+
 // difference prints at most left lines of one difference.
 func difference(w io.Writer, d api.Diff, left int, c painter) int {
-	text := d.Prepared
-	if text == "" && d.Before != d.After {
-		text = string(diff.Diff("before", []byte(d.Before), "after", []byte(d.After)))
-	}
+	text := unified(d)
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
-		if strings.HasPrefix(line, "diff ") || strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "+++ ") || strings.HasPrefix(line, "@@") || line == "" {
+		if line == "" || isHeader(line) {
 			continue
 		}
 		if left == 0 {
@@ -211,6 +349,7 @@ func clean(s string) string {
 
 const (
 	bold   = "1"
+	dim    = "2"
 	red    = "31"
 	green  = "32"
 	yellow = "33"

@@ -45,7 +45,6 @@ func TestPrint(t *testing.T) {
   c
     ✗ apt
       r.yml:2: no package[31m
-    the check stops here: the play failed
   d: nothing to do
   e: not asked in advance
   x: with an agent, in no inventory
@@ -73,4 +72,103 @@ func TestLongThingsAreCut(t *testing.T) {
 	if n := strings.Count(got, "+line"); n != 8 {
 		t.Errorf("%d lines of differences, want 8", n)
 	}
+}
+
+func changed(before, after string) api.PlanGroup {
+	return api.PlanGroup{Tasks: []api.TaskResult{{Name: "page", Status: "changed", Diff: []api.Diff{{Before: before, After: after}},
+		Changes: []api.Change{{Type: "file", ID: "/etc/page", Action: "update", After: map[string]any{"size": len(after)}}}}}}
+}
+
+func TestSameChanges(t *testing.T) {
+	one := changed("host one\ncolour red\nend\n", "host one\ncolour blue\nend\n")
+	for _, c := range []struct {
+		name  string
+		other api.PlanGroup
+		same  bool
+	}{
+		{"itself", one, true},
+		{"another line beside it", changed("host two\ncolour red\nend\n", "host two\ncolour blue\nend\n"), true},
+		{"more lines before it", changed("a\nb\nc\nhost one\ncolour red\nend\n", "a\nb\nc\nhost one\ncolour blue\nend\n"), true},
+		{"another value", changed("host one\ncolour red\nend\n", "host one\ncolour green\nend\n"), false},
+		{"another value before", changed("host one\ncolour black\nend\n", "host one\ncolour blue\nend\n"), false},
+		{"one line more", changed("host one\ncolour red\nend\n", "host one\ncolour blue\nend\nmore\n"), false},
+		{"a failure", api.PlanGroup{Failed: true, Tasks: one.Tasks}, false},
+		{"nothing", api.PlanGroup{}, false},
+	} {
+		if got := plan.Same(one) == plan.Same(c.other); got != c.same {
+			t.Errorf("%s: same is %v", c.name, got)
+		}
+	}
+}
+
+func TestUnforeseenIsNoError(t *testing.T) {
+	p := api.Plan{Declared: 1, Changed: []string{"a"}, Groups: []api.PlanGroup{{Hosts: []string{"a"}, Tasks: []api.TaskResult{
+		{Name: "Group", Module: "group", Status: "changed"},
+		{Name: "User", Module: "user", Status: api.StatusUnforeseen, Message: "Group ops does not exist", Place: &api.Place{File: "roles/base/tasks/main.yml", Line: 6, Column: 3}},
+		{Name: "File", Status: "changed"},
+	}}}}
+	want := `Plan: 1 host gets a new assignment, 0 as before.
+  a
+    ~ Group [group]
+    ~ File
+    1 task cannot be foreseen before the changes above are made:
+      User [user]: Group ops does not exist (roles/base/tasks/main.yml:6:3)
+`
+	if got := show(&p, plan.Options{}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	for range 20 {
+		p.Groups[0].Tasks = append(p.Groups[0].Tasks, p.Groups[0].Tasks[1])
+	}
+	if got := show(&p, plan.Options{}); !strings.Contains(got, "21 tasks cannot") || !strings.Contains(got, "… and 15 more\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestHugePlans(t *testing.T) {
+	p := api.Plan{Declared: 100}
+	for i := range 100 {
+		g := changed("", strings.Repeat(fmt.Sprintln("line", i), 100))
+		g.Hosts = []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}
+		p.Groups = append(p.Groups, g)
+		p.Changed = append(p.Changed, g.Hosts...)
+	}
+	got := show(&p, plan.Options{Total: 50})
+	if n := strings.Count(got, "\n"); n > 80 {
+		t.Errorf("%d lines", n)
+	}
+	if !strings.Contains(got, "more hosts that change otherwise; drover plan shows all of it\n") {
+		t.Errorf("got\n%s", got)
+	}
+
+	task := api.TaskResult{Status: "changed", Diff: []api.Diff{{Before: "x\n", After: strings.Repeat("many words here\n", 50_000), AfterHeader: "/etc/x"}, {Before: "1", After: "2"}}}
+	plan.Trim(&task)
+	if d := task.Diff[0]; len(d.Prepared) > 40<<10 || d.After != "" || d.AfterHeader != "/etc/x" || !strings.Contains(d.Prepared, "-x\n") || !strings.Contains(d.Prepared, "cut") {
+		t.Errorf("trimmed to %d bytes, %d after", len(d.Prepared), len(d.After))
+	}
+	if task.Diff[1].After != "2" {
+		t.Error("a small difference was trimmed")
+	}
+	// What is too large to compare is still told, and quickly.
+	large := changed(strings.Repeat("a\n", 2<<20), strings.Repeat("b\n", 2<<20))
+	if plan.Same(large) == plan.Same(changed("", "x")) {
+		t.Error("different changes are the same")
+	}
+}
+
+func FuzzSame(f *testing.F) {
+	f.Add("a\nb\n", "a\nc\n", "@@ -1 +1 @@\n-x\n+y")
+	f.Add("", "+++ x", "--- \n\x00")
+	f.Fuzz(func(t *testing.T, before, after, prepared string) {
+		g := changed(before, after)
+		g.Tasks[0].Diff = append(g.Tasks[0].Diff, api.Diff{Prepared: prepared})
+		if plan.Same(g) != plan.Same(g) {
+			t.Fatal("not the same as itself")
+		}
+		plan.Trim(&g.Tasks[0])
+		got := show(&api.Plan{Declared: 1, Changed: []string{"h"}, Groups: []api.PlanGroup{g}}, plan.Options{})
+		if strings.ContainsAny(got, "\x1b\x00\r") {
+			t.Fatalf("control characters in %q", got)
+		}
+	})
 }
