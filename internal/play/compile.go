@@ -59,7 +59,7 @@ func ReadInventory(t fs.FS) (*engine.Inventory, error) {
 }
 
 func readInventory(t fs.FS, f *fleetfile.File) (*engine.Inventory, error) {
-	inv, err := engine.LoadInventory(engine.InventoryOptions{Files: engine.Bundle(t), Sources: f.Inventory})
+	inv, err := engine.LoadInventory(engine.InventoryOptions{Files: engine.Bundle(t), Sources: f.Inventory, Vault: engine.NoPasswords(), INI: true})
 	if err != nil {
 		return nil, problems(err)
 	}
@@ -114,7 +114,7 @@ func (c *compiler) compile(ctx context.Context, in domain.Input) (domain.Output,
 			Place: &api.Place{File: fleetfile.Name}, Remedy: "add site.yml, or name another playbook with `playbook:` in " + fleetfile.Name})
 		return out, nil
 	}
-	project, err := engine.LoadProject(engine.ProjectOptions{Files: engine.Bundle(in.Tree), Playbooks: []string{f.Playbook}, RolesPath: rolesPath})
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: engine.Bundle(in.Tree), Playbooks: []string{f.Playbook}, RolesPath: rolesPath, Vault: engine.NoPasswords()})
 	if err == nil {
 		out.Problems = append(out.Problems, relative(project.Check(inv))...)
 	} else {

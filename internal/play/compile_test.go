@@ -160,3 +160,52 @@ func TestALargeFleetCompilesInSeconds(t *testing.T) {
 		t.Errorf("compiling took %v", took)
 	}
 }
+
+// TestVaultedTextIsRefused wherever a host would read it: the server cannot
+// open it, and an empty value in its place would be rolled out.
+func TestVaultedTextIsRefused(t *testing.T) {
+	const text = "$ANSIBLE_VAULT;1.1;AES256\n6162\n"
+	const tagged = "secret: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n"
+	base := map[string]string{"inventory/hosts.yml": "all:\n  hosts:\n    a:\n", "site.yml": "- hosts: all\n  vars_files: [more.yml]\n  roles: [r]\n  tasks:\n  - include_vars: late.yml\n  - copy: {src: f, dest: /f}\n",
+		"more.yml": "x: 1\n", "late.yml": "y: 1\n", "files/f": "text", "roles/r/tasks/main.yml": "- ping:\n"}
+	for file, c := range map[string]struct{ content, place string }{
+		"inventory/hosts.yml":           {"all:\n  hosts:\n    a:\n      secret: !vault |\n        $ANSIBLE_VAULT;1.1;AES256\n        6162\n", "inventory/hosts.yml:4:15"},
+		"inventory/hosts":               {text, "inventory/hosts:1:1"},
+		"inventory/group_vars/all.yml":  {tagged, "inventory/group_vars/all.yml:1:9"},
+		"inventory/host_vars/a/v.yml":   {text, "inventory/host_vars/a/v.yml:1:1"},
+		"group_vars/all.yml":            {text, "group_vars/all.yml:1:1"},
+		"more.yml":                      {tagged, "more.yml:1:9"},
+		"late.yml":                      {text, "late.yml:1:1"},
+		"files/f":                       {text, "site.yml:6:17"},
+		"roles/r/vars/main.yml":         {"a: b\n" + tagged, "roles/r/vars/main.yml:2:9"},
+		"roles/r/defaults/main/one.yml": {text, "roles/r/defaults/main/one.yml:1:1"},
+		"roles/r/tasks/main.yml":        {"- debug:\n    msg: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      6162\n", "roles/r/tasks/main.yml:2:10"},
+	} {
+		var files []string
+		for name, content := range base {
+			if name != file {
+				files = append(files, name, content)
+			}
+		}
+		out, err := play.Compiler().Compile(context.Background(), domain.Input{Tree: treeOf(t, append(files, file, c.content)...), Hosts: hosts("a")})
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		for _, p := range out.Problems {
+			if p.Code == api.CodeInvalid {
+				text += p.Error()
+			}
+		}
+		if !strings.HasPrefix(text, c.place+": ") || strings.Count(text, "is vaulted, and the server cannot open vaults") != 1 || !strings.Contains(text, "drover play") {
+			t.Errorf("%s: %q, want one error at %s", file, text, c.place)
+		}
+	}
+}
+
+func TestAnINIFileInTheFolderIsRead(t *testing.T) {
+	out := compile(t, domain.Input{Tree: treeOf(t, "inventory/hosts.ini", "[web]\na\n", "site.yml", "- hosts: web\n  tasks:\n  - ping:\n"), Hosts: hosts("a")})
+	if len(out.Problems) > 0 || len(out.Sections) != 1 {
+		t.Errorf("%+v", out)
+	}
+}

@@ -22,6 +22,12 @@ func (t *Task) checkArgs() []*api.Error {
 		p := t.argAt(k)
 		return &p
 	}
+	key := func(k string) *api.Place {
+		if p, ok := t.argKeys[k]; ok {
+			return &p
+		}
+		return place(k)
+	}
 	if params, own := ownActions[t.action]; own {
 		any := slices.Contains(params, "*")
 		for _, kv := range t.args.Keys() {
@@ -33,7 +39,7 @@ func (t *Task) checkArgs() []*api.Error {
 				continue
 			}
 			if !any && !slices.Contains(params, k) && !jinja.HasTemplate(k) {
-				errs = append(errs, &api.Error{Code: api.CodeInvalid, Place: place(k), Field: k, Message: fmt.Sprintf("Invalid options for %s: %s", t.action, k), Remedy: source.DidYouMean(k, params)})
+				errs = append(errs, &api.Error{Code: api.CodeInvalid, Place: key(k), Field: k, Message: fmt.Sprintf("Invalid options for %s: %s", t.action, k), Remedy: source.DidYouMean(k, params)})
 			}
 		}
 		if t.argsLit == nil && len(t.defaults) == 0 {
@@ -68,10 +74,32 @@ func (t *Task) checkArgs() []*api.Error {
 		if len(t.defaults) > 0 && strings.HasPrefix(c.Message, "missing required") || strings.HasPrefix(c.Message, "one of the following is required") && len(t.defaults) > 0 {
 			continue
 		}
-		c.Place = place(c.Field)
+		// What is not known is wrong at its name, anything else at its value.
+		if strings.HasPrefix(c.Message, "Unsupported parameters") {
+			c.Place = key(c.Field)
+		} else {
+			c.Place = place(t.writtenAs(c.Field))
+		}
 		errs = append(errs, &c)
 	}
 	return errs
+}
+
+// writtenAs is the name, or alias, by which a task gives a parameter.
+func (t *Task) writtenAs(param string) string {
+	if t.args.Has(param) {
+		return param
+	}
+	for _, p := range t.mod.AllParams() {
+		if p.Name == param {
+			for _, a := range p.Aliases {
+				if t.args.Has(a) {
+					return a
+				}
+			}
+		}
+	}
+	return param
 }
 
 // dropUndefined leaves out what could not be read, vaulted values without a password.
@@ -162,6 +190,13 @@ func (c *checker) play(pl *Play) {
 	for _, l := range pl.varsFiles {
 		c.varsFile(pl, l)
 	}
+	if c.inv != nil {
+		if _, err := c.inv.PlayVars(pl.dir); err != nil {
+			for _, e := range source.ProblemsOf(err) {
+				c.add(e)
+			}
+		}
+	}
 }
 
 func (c *checker) varsFile(pl *Play, l *lit) {
@@ -174,12 +209,37 @@ func (c *checker) varsFile(pl *Play, l *lit) {
 		if holdsTemplate(v) {
 			return
 		}
-		if source.IsFile(c.p.files, source.Join(pl.dir, name)) || source.IsFile(c.p.files, path.Join(pl.dir, "vars", name)) {
-			return
+		for _, file := range []string{source.Join(pl.dir, name), path.Join(pl.dir, "vars", name)} {
+			if source.IsFile(c.p.files, file) {
+				c.readable(file)
+				return
+			}
 		}
 	}
 	at := l.at
 	c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "vars_files", Message: fmt.Sprintf("Could not find or access vars file: %s", l.text()), Remedy: c.p.nearFile(source.Join(pl.dir, l.text()))})
+}
+
+// readable reports what is wrong with a file of variables.
+func (c *checker) readable(file string) {
+	if _, err := c.p.varsFile(file); err != nil {
+		for _, e := range source.ProblemsOf(err) {
+			c.add(e)
+		}
+	}
+}
+
+// includeVars finds vaulted files that a task would read. Whatever else is
+// wrong with such a file is for the task to tell: it may never run.
+func (c *checker) includeVars(pl *Play, t *Task) {
+	name := t.rawOr("file")
+	if name == "" || jinja.HasTemplate(name) || !c.p.opts.Vault.Refuses() {
+		return
+	}
+	s := &scope{r: &run{p: c.p, inv: c.inv}, pr: &playRun{play: pl}, c: &t.common, t: t}
+	if file, _, ok := s.find("vars", name); ok {
+		c.readable(file)
+	}
 }
 
 func (c *checker) dicts(list []*value.Dict, at api.Place) {
@@ -254,6 +314,8 @@ func (c *checker) task(pl *Play, t *Task) {
 		c.include(pl, t)
 	case "include_role":
 		c.includeRole(pl, t)
+	case "include_vars":
+		c.includeVars(pl, t)
 	case "template", "copy", "script":
 		c.source(pl, t)
 	}
@@ -352,6 +414,10 @@ func (c *checker) source(pl *Play, t *Task) {
 		c.add(&api.Error{Code: api.CodeInvalid, Place: &at, Field: "src", Message: fmt.Sprintf("Could not find or access '%s' (looked in %s)", src, strings.Join(tried, ", ")), Remedy: remedy})
 		return
 	}
+	if c.p.opts.Vault.Refuses() && c.vaulted(t, file) {
+		c.add(c.p.opts.Vault.Closed("the file "+src, at, nil))
+		return
+	}
 	if t.action != "template" || c.files[file] {
 		return
 	}
@@ -376,6 +442,17 @@ func (c *checker) source(pl *Play, t *Task) {
 		return
 	}
 	c.uses(tm.Uses(), opts.Place)
+}
+
+// vaulted reports whether a file is opened before it is sent.
+func (c *checker) vaulted(t *Task, file string) bool {
+	if d, ok := t.args.GetString("decrypt"); ok {
+		if b, known := source.Bool(d); known && !b {
+			return false
+		}
+	}
+	body, err := c.p.files.ReadFile(file)
+	return err == nil && source.IsVault(body)
 }
 
 func (c *checker) templateError(err error, at api.Place) {

@@ -26,6 +26,9 @@ type (
 	Problems = source.Problems
 )
 
+// NoPasswords is a vault that refuses whatever is vaulted.
+func NoPasswords() *Vault { return source.NoPasswords() }
+
 // LoadInventory reads inventory sources in order; later ones win.
 func LoadInventory(o InventoryOptions) (*Inventory, error) { return inventory.Load(o) }
 

@@ -60,6 +60,9 @@ type Options struct {
 	Files   source.Files
 	Sources []string // files, folders, or "host1,host2,"
 	Vault   *source.Vault
+	// INI reads files that end in .ini in inventory folders too. Ansible passes
+	// them over, so that its plugins' settings may be there.
+	INI bool
 	// Run executes an inventory script; nil runs it on this machine when
 	// Files are this machine's, and is an error when they are not.
 	Run func(ctx context.Context, argv ...string) ([]byte, error)
@@ -78,19 +81,24 @@ func Load(o Options) (*Inventory, error) {
 		o.Files = source.None()
 	}
 	inv := newInventory(o.Files, o.Vault)
+	// All that is wrong is told at once: whoever mends it pushes once.
+	var problems source.Problems
 	for _, s := range o.Sources {
 		if err := inv.source(s, o); err != nil {
-			return nil, err
+			problems = append(problems, source.ProblemsOf(err)...)
 		}
 		inv.sources = append(inv.sources, s)
 	}
 	if err := inv.settle(); err != nil {
-		return nil, err
+		return nil, append(problems, source.ProblemsOf(err)...)
 	}
 	for _, d := range inv.dirs {
 		if err := inv.loadVars(d, func(g *Group) **value.Dict { return &g.Plugin }, func(h *Host) **value.Dict { return &h.Plugin }); err != nil {
-			return nil, err
+			problems = append(problems, source.ProblemsOf(err)...)
 		}
+	}
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return inv, nil
 }
@@ -145,7 +153,7 @@ func (inv *Inventory) folder(dir string, o Options) error {
 	for _, e := range list {
 		n := e.Name()
 		if n == "group_vars" || n == "host_vars" || n == "vars_plugins" || strings.HasPrefix(n, ".") ||
-			slices.ContainsFunc(ignoredInFolder, func(s string) bool { return strings.HasSuffix(n, s) }) {
+			slices.ContainsFunc(ignoredInFolder, func(s string) bool { return strings.HasSuffix(n, s) && !(o.INI && s == ".ini") }) {
 			continue
 		}
 		full := path.Join(dir, n)
@@ -179,6 +187,9 @@ func (inv *Inventory) file(name string, o Options, st fs.FileInfo) error {
 	}
 	if source.IsVault(src) {
 		if src, err = o.Vault.Decrypt(src); err != nil {
+			if o.Vault.Refuses() {
+				return o.Vault.Closed("the inventory", api.Place{File: name, Line: 1, Column: 1}, err)
+			}
 			return &api.Error{Code: api.CodeInvalid, Message: "cannot read the vaulted inventory: " + err.Error(), Place: &api.Place{File: name}}
 		}
 	}
@@ -452,23 +463,25 @@ func (inv *Inventory) VarsOf(host string) map[string]any {
 
 // loadVars reads group_vars and host_vars below dir.
 func (inv *Inventory) loadVars(dir string, group func(*Group) **value.Dict, host func(*Host) **value.Dict) error {
-	load := func(sub, name string, into **value.Dict) error {
+	var problems source.Problems
+	load := func(sub, name string, into **value.Dict) {
 		d, err := inv.readVars(path.Join(dir, sub, name))
-		if err == nil && d != nil {
+		if err != nil {
+			problems = append(problems, source.ProblemsOf(err)...)
+			return
+		}
+		if d != nil {
 			if *into == nil {
 				*into = value.NewDict()
 			}
 			(*into).Update(d)
 		}
-		return err
 	}
 	if source.IsDir(inv.files, path.Join(dir, "group_vars")) {
 		for _, n := range inv.groupOrder {
 			g := inv.groups[n]
 			into := group(g)
-			if err := load("group_vars", n, into); err != nil {
-				return err
-			}
+			load("group_vars", n, into)
 			if *into != nil {
 				if p, ok := (*into).GetString("ansible_group_priority"); ok {
 					if i, ok := source.Int(p); ok {
@@ -481,10 +494,11 @@ func (inv *Inventory) loadVars(dir string, group func(*Group) **value.Dict, host
 	}
 	if source.IsDir(inv.files, path.Join(dir, "host_vars")) {
 		for _, n := range inv.order {
-			if err := load("host_vars", n, host(inv.hosts[n])); err != nil {
-				return err
-			}
+			load("host_vars", n, host(inv.hosts[n]))
 		}
+	}
+	if len(problems) > 0 {
+		return problems
 	}
 	return nil
 }
@@ -511,16 +525,21 @@ func (inv *Inventory) readVars(base string) (*value.Dict, error) {
 		return nil, nil
 	}
 	out := value.NewDict()
+	var problems source.Problems
 	for _, f := range files {
 		docs, err := source.ReadYAML(inv.files, f, inv.vault)
-		if err != nil {
-			return nil, err
+		var d *value.Dict
+		if err == nil {
+			d, err = source.Vars(f, docs, inv.vault)
 		}
-		d, err := source.Vars(f, docs, inv.vault)
 		if err != nil {
-			return nil, err
+			problems = append(problems, source.ProblemsOf(err)...)
+			continue
 		}
 		out.Update(d)
+	}
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return out, nil
 }
@@ -701,7 +720,14 @@ func (y *yamlInventory) bad(at api.Place, remedy, format string, args ...any) {
 }
 
 func (y *yamlInventory) vars(n *yaml.Node) *value.Dict {
-	v := source.Decode(n, y.inv.vault, func(err error) { y.bad(n.Pos, "", "%v", err) })
+	v := source.Decode(n, y.inv.vault, func(err error) {
+		for _, e := range source.ProblemsOf(err) {
+			if e.Place == nil {
+				e.Place = &n.Pos
+			}
+			y.errs = append(y.errs, e)
+		}
+	})
 	switch v := v.(type) {
 	case nil:
 		return value.NewDict()

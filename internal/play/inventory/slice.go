@@ -132,6 +132,9 @@ func LoadSlice(s *Slice, files source.Files) (*Inventory, error) {
 // unsafeKey marks text that must never be templated, as Ansible's JSON does.
 const unsafeKey = "__ansible_unsafe"
 
+// closedKey marks what a vault without its password keeps, with the reason.
+const closedKey = "__drover_closed"
+
 func packVars(d *value.Dict) (json.RawMessage, error) {
 	if d.Len() == 0 {
 		return nil, nil
@@ -156,7 +159,8 @@ func markUnsafe(v value.Value) value.Value {
 		}
 		return out
 	case *value.Undefined:
-		return nil
+		// What could not be opened stays so: an empty value would be taken for it.
+		return value.DictOf(closedKey, v.Hint)
 	}
 	return v
 }
@@ -185,6 +189,10 @@ func unmarkUnsafe(v value.Value) value.Value {
 	case *value.Dict:
 		if s, ok := v.GetString(unsafeKey); ok && v.Len() == 1 {
 			return value.Unsafe(value.Str(s))
+		}
+		if s, ok := v.GetString(closedKey); ok && v.Len() == 1 {
+			hint := value.Str(s)
+			return &value.Undefined{Hint: hint, Err: api.Errorf(api.CodeInvalid, "%s", hint)}
 		}
 		for _, it := range v.Items() {
 			v.Set(it.Key, unmarkUnsafe(it.Value))

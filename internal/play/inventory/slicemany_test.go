@@ -1,6 +1,7 @@
 package inventory_test
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -8,6 +9,7 @@ import (
 
 	"drover/internal/play/inventory"
 	"drover/internal/play/source"
+	"drover/internal/play/value"
 )
 
 // A slicer's slices are those that are cut one by one.
@@ -60,5 +62,23 @@ func TestSlicer(t *testing.T) {
 	}
 	if _, err := s.Alone("stranger"); err == nil {
 		t.Error("a host that is not there has a slice")
+	}
+}
+
+// TestClosedVaultsStayClosedInSlices: what could not be opened must not become
+// an empty value on the way to a host.
+func TestClosedVaultsStayClosedInSlices(t *testing.T) {
+	inv := load(t, map[string]string{"hosts.yml": "all:\n  hosts:\n    a:\n      secret: !vault |\n        $ANSIBLE_VAULT;1.1;AES256\n        6162\n"}, "hosts.yml")
+	s, err := inv.Slice("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := inventory.LoadSlice(s, files(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := back.Host("a").Vars.GetString("secret")
+	if u, ok := v.(*value.Undefined); !ok || u.Err == nil || !strings.Contains(u.Hint, "vault") {
+		t.Errorf("the vaulted variable is %#v", v)
 	}
 }

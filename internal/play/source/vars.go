@@ -26,6 +26,9 @@ func Decode(n *yaml.Node, vault *Vault, report func(error)) value.Value {
 		plain, err := vault.Decrypt([]byte(text))
 		if err != nil {
 			at := m.Pos
+			if vault.Refuses() {
+				report(vault.Closed("this value", at, err))
+			}
 			return &value.Undefined{Hint: "cannot open the vaulted value: " + err.Error(),
 				Err: &api.Error{Code: api.CodeInvalid, Message: "cannot open the vaulted value: " + err.Error(), Place: &at}}, true, nil
 		}
@@ -53,6 +56,9 @@ func ReadYAML(files Files, file string, vault *Vault) ([]*yaml.Node, error) {
 	}
 	if IsVault(src) {
 		if src, err = vault.Decrypt(src); err != nil {
+			if vault.Refuses() {
+				return nil, vault.Closed("the file", api.Place{File: file, Line: 1, Column: 1}, err)
+			}
 			return nil, &api.Error{Code: api.CodeInvalid, Message: "cannot read the vaulted file: " + err.Error(), Place: &api.Place{File: file},
 				Remedy: "give the password with --vault-password-file or --ask-vault-pass"}
 		}

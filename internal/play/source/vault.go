@@ -13,12 +13,34 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"drover/api"
 )
 
 // Vault opens vaulted files and values with the passwords it has. A nil
 // *Vault has none.
 type Vault struct {
 	Secrets []VaultSecret
+	// Refuse makes vaulted text that cannot be opened an error where it stands.
+	// Without it, it is an error where it is used.
+	Refuse bool
+}
+
+// NoPasswords is the vault of what the server compiles: it will never have a
+// password, so whatever is vaulted is refused.
+func NoPasswords() *Vault { return &Vault{Refuse: true} }
+
+// Refuses reports whether vaulted text is an error where it stands.
+func (v *Vault) Refuses() bool { return v != nil && v.Refuse }
+
+// Closed is the error for a vaulted file or value at a place.
+func (v *Vault) Closed(what string, at api.Place, err error) *api.Error {
+	if v.Refuses() {
+		return &api.Error{Code: api.CodeInvalid, Message: what + " is vaulted, and the server cannot open vaults", Place: &at,
+			Remedy: "keep it out of what the fleet repository applies; a playbook that needs it runs with drover play --vault-password-file"}
+	}
+	return &api.Error{Code: api.CodeInvalid, Message: "cannot open " + what + ": " + err.Error(), Place: &at,
+		Remedy: "give the password with --vault-password-file or --ask-vault-pass"}
 }
 
 // VaultSecret is a password and the id it is for, "default" if none was named.
