@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"drover/api"
@@ -58,6 +59,12 @@ func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 		fmt.Fprintf(say, "The branch is without errors. It becomes the fleet's state when it is merged into main.\n\n")
 		return nil
 	}
+	if lost := f.lost(c, hosts); lost > 0 && !slices.Contains(p.Options, optionNoHosts) {
+		fmt.Fprintf(say, "The inventory names none of the %s that it governs now. Is its file still where fleet.yml or the defaults\nlook for it? If all of them shall be let go: git push -o %s\nNothing was accepted, and no host changes.\n\n",
+			counted(lost, "host", "hosts"), optionNoHosts)
+		domain.Note(ctx, "revision/"+p.Commit.Hash, fmt.Sprintf("refused: it would let go of all %d hosts", lost))
+		return api.Errorf(api.CodeInvalid, "it would let go of all hosts, see above")
+	}
 	pl, err := f.plan(ctx, c, hosts, true, f.o.PlanWait)
 	if err != nil {
 		return err
@@ -70,6 +77,29 @@ func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 	}
 	domain.Note(ctx, "revision/"+p.Commit.Hash, detail)
 	return nil
+}
+
+// optionNoHosts is the push option that lets go of all hosts.
+const optionNoHosts = "no-hosts"
+
+// lost counts the hosts that have something to do now, when a tree's inventory
+// names none of them and no other enrolled one: a file that was moved looks
+// like that.
+func (f *Fleet) lost(c *compiled, hosts []*api.Host) int {
+	declared := map[string]bool{}
+	for _, h := range c.inv.Hosts() {
+		declared[h] = true
+	}
+	n := 0
+	for _, h := range hosts {
+		if declared[h.Name] {
+			return 0
+		}
+		if was, had := f.assign.wanted(h.Name); had && was != emptyHash && !h.Spec.Paused {
+			n++
+		}
+	}
+	return n
 }
 
 // acceptWait is how long a push waits to say what became of it. The work goes

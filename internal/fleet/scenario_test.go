@@ -296,3 +296,20 @@ func TestComingAndGoing(t *testing.T) {
 		t.Errorf("%d times away, want 1", n)
 	}
 }
+
+func TestLosingAllHostsNeedsAWord(t *testing.T) {
+	w := newWorld(t, fleet.Options{})
+	w.add("web-1", "web-2")
+	w.commit("good", "inventory", "web-1 web\nweb-2 web\n", "site.yml", "fine\n")
+	w.pushed()
+	w.commit("lost", "inventory", "")
+	out, err := w.push(w.token, "main")
+	if err == nil {
+		t.Errorf("it was accepted:\n%s", out)
+	}
+	w.says(out, "The inventory names none of the 2 hosts", "git push -o no-hosts")
+	if out, err = w.push(w.token, "-o", "no-hosts", "main"); err != nil {
+		t.Errorf("it was refused: %v\n%s", err, out)
+	}
+	w.until("they are let go", func() bool { return w.host("web-1").Status.State == api.StateNew })
+}
