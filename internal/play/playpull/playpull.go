@@ -218,7 +218,7 @@ func (l *local) Connect(_ context.Context, t engine.Target) (engine.Conn, error)
 	}
 	c := playhost.LocalOptions(l.exec.cfg.Host, t.Open, l.exec.cfg.Play)
 	c.SetBecome(playhost.Become{Method: t.Become.Method, Password: t.Become.Password, Flags: t.Become.Flags, Exe: t.Become.Exe})
-	return counted{c, l}, nil
+	return discreet{counted{c, l}}, nil
 }
 
 // counted counts requests, and lets a check go on behind a task that fails:
