@@ -159,11 +159,15 @@ func (f *Fleet) serveAgent(w http.ResponseWriter, r *http.Request) error {
 // script installs the agent and joins. All that it trusts is in it, so that
 // its own hash vouches for everything.
 func (f *Fleet) script() string {
+	apiPin := ""
+	if pin := f.apiPin(); pin != "" {
+		apiPin = " --api-fingerprint " + pin
+	}
 	var sums strings.Builder
 	for _, p := range f.platforms() {
 		fmt.Fprintf(&sums, "  %s) want=%s ;;\n", p, f.offers[p].SHA256)
 	}
-	return strings.NewReplacer("@FLEET@", f.s.CA.Fleet(), "@SERVER@", quote(f.url()), "@PIN@", quote(f.s.CA.Pin()), "@SUMS@", sums.String()).Replace(joinScript)
+	return strings.NewReplacer("@FLEET@", f.s.CA.Fleet(), "@SERVER@", quote(f.url()), "@PIN@", quote(f.s.CA.Pin()), "@APIPIN@", apiPin, "@SUMS@", sums.String()).Replace(joinScript)
 }
 
 // joinScript runs the downloaded program from the folder that it will live
@@ -208,7 +212,7 @@ fi
 echo "$want  $tmp/drover-agent" | sha256sum -c - >/dev/null 2>&1 ||
   die "the downloaded agent is not the one that this line names" "make a new line by drover token join: the server may have been upgraded since"
 chmod 0755 "$tmp/drover-agent"
-"$tmp/drover-agent" join --server "$server" --ca-fingerprint "$pin" "$@"
+"$tmp/drover-agent" join --server "$server" --ca-fingerprint "$pin"@APIPIN@ "$@"
 # With systemd the join has installed it; elsewhere somebody must start it.
 [ -e /usr/local/bin/drover-agent ] || install -D -m 0755 "$tmp/drover-agent" /usr/local/bin/drover-agent
 `
@@ -221,6 +225,14 @@ func (f *Fleet) url() string { return strings.TrimSuffix(f.s.API(), "/") }
 func joinCommand(url, sum string) string {
 	return fmt.Sprintf(`s=$(curl -fsSk %s/join.sh) && [ "$(printf '%%s\n' "$s" | sha256sum)" = "%s  -" ] || { echo "join.sh did not come from %s, or is not the one this line names: make a new line by drover token join" >&2; false; } && DROVER_TOKEN=TOKEN sh -c "$s" join.sh`,
 		url, sum, url)
+}
+
+// apiPin names the API's certificate, if that is not of the fleet's CA.
+func (f *Fleet) apiPin() string {
+	if f.s.APIPin == nil {
+		return ""
+	}
+	return f.s.APIPin()
 }
 
 // quote makes one word of the shell.
@@ -236,7 +248,7 @@ func (f *Fleet) serveScript(w http.ResponseWriter, _ *http.Request) error {
 // joinInfo is GET /v1/join.
 func (f *Fleet) joinInfo(w http.ResponseWriter, _ *http.Request) error {
 	sum := digest([]byte(f.script()))
-	i := api.JoinInfo{Fleet: f.s.CA.Fleet(), URL: f.url(), Link: f.s.Links(), Pin: f.s.CA.Pin(), CA: f.s.CA.Bundle(), Script: sum, Agents: []api.AgentBinary{},
+	i := api.JoinInfo{Fleet: f.s.CA.Fleet(), URL: f.url(), Link: f.s.Links(), Pin: f.s.CA.Pin(), APIPin: f.apiPin(), CA: f.s.CA.Bundle(), Script: sum, Agents: []api.AgentBinary{},
 		Command: joinCommand(f.url(), sum)}
 	for _, p := range f.platforms() {
 		i.Agents = append(i.Agents, f.offers[p])

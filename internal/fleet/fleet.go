@@ -187,20 +187,6 @@ func (f *Fleet) Domain() domain.Domain {
 	}
 }
 
-// tidyLoop packs the repository after pushes, when it is due.
-func (f *Fleet) tidyLoop(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.tidy:
-			if err := f.repo.Tidy(ctx); err != nil && ctx.Err() == nil {
-				f.log.Warn("cannot pack the fleet repository", "error", err)
-			}
-		}
-	}
-}
-
 // view completes a host with its connection.
 func (f *Fleet) view(obj api.Object) {
 	h, ok := obj.(*api.Host)

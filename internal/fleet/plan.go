@@ -3,7 +3,7 @@ package fleet
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"drover/api"
+	"drover/internal/plan"
 )
 
 // checks are the check runs that hosts were asked for and have not answered.
@@ -196,22 +197,21 @@ func (f *Fleet) askAll(ctx context.Context, hosts []string, as map[string]*api.A
 // collapse puts hosts together that would change in the same way.
 func collapse(answers map[string]*api.JobDone) []api.PlanGroup {
 	groups := map[string]*api.PlanGroup{}
-	for host, d := range answers {
-		g := groupOf(d)
-		key, err := json.Marshal(g)
-		if err != nil {
-			continue // plain data
-		}
-		if have := groups[string(key)]; have != nil {
+	for _, host := range slices.Sorted(maps.Keys(answers)) {
+		g := groupOf(answers[host])
+		key := plan.Same(g)
+		if have := groups[key]; have != nil {
 			have.Hosts = append(have.Hosts, host)
 			continue
 		}
+		for i := range g.Tasks {
+			plan.Trim(&g.Tasks[i])
+		}
 		g.Hosts = []string{host}
-		groups[string(key)] = &g
+		groups[key] = &g
 	}
 	out := make([]api.PlanGroup, 0, len(groups))
 	for _, g := range groups {
-		sort.Strings(g.Hosts)
 		out = append(out, *g)
 	}
 	// Those that change first, large ones first, so that the common case leads.
@@ -253,7 +253,7 @@ func groupOf(d *api.JobDone) api.PlanGroup {
 		}
 		for _, t := range res.Tasks {
 			switch t.Status {
-			case "changed", "failed", "unreachable":
+			case "changed", "failed", "unreachable", api.StatusUnforeseen:
 				t.Start, t.Duration, t.Result = time.Time{}, 0, nil
 				g.Tasks = append(g.Tasks, t)
 			}
@@ -283,21 +283,7 @@ func (f *Fleet) takeBack(ctx context.Context, blobs []string) {
 	}
 	f.bundles.Lock()
 	defer f.bundles.Unlock()
-	used := map[string]bool{}
-	err := f.revisions.Scan(context.WithoutCancel(ctx), func(r *api.Revision) error {
-		used[r.Spec.Bundle] = true
-		return nil
-	})
-	if err == nil {
-		err = f.assignments.Scan(context.WithoutCancel(ctx), func(as *api.Assignment) error {
-			for _, s := range as.Spec.Sections {
-				for _, b := range s.Blobs {
-					used[b] = true
-				}
-			}
-			return nil
-		})
-	}
+	used, err := f.named(context.WithoutCancel(ctx))
 	for _, b := range blobs {
 		if err == nil && !used[b] {
 			err = f.s.Blobs.Remove(b)

@@ -10,8 +10,9 @@ import (
 
 // collectAt is the garbage, in percent of what lives, at which the runtime
 // collects. Of a large fleet's server most memory lives as long as the hosts'
-// connections: half of it again is enough to work with.
-const collectAt = 50
+// connections, and the more garbage lies between, the less of it can be given
+// back afterwards.
+const collectAt = 30
 
 // frugal sets how this process collects garbage, unless somebody says otherwise.
 func frugal() {

@@ -14,8 +14,8 @@ import (
 
 // The history that watchers read is bounded by both.
 const (
-	historyEvents = 8192
-	historyBytes  = 8 << 20
+	historyEvents = 4096
+	historyBytes  = 4 << 20
 )
 
 // entry is one object as the cache knows it; obj is nil for one that is gone.

@@ -221,10 +221,13 @@ func (m *member) close(failed bool) {
 // have read it, and a burst of writes to thousands of objects would leave the
 // engine's file, which is mapped into memory, many times larger than they are.
 const (
-	forgetBytes  = 8 << 20         // written since the last time
-	forgetPause  = 2 * time.Second // nothing written for so long: everybody has read it
-	forgetAnyway = 64 << 20        // written since the last time, pause or not
-	forgetKeep   = 100             // revisions
+	lookEvery    = 500 * time.Millisecond
+	quietBytes   = 128 << 10 // written between two looks when no burst is under way
+	quietLooks   = 2         // so many of them in a row: the burst is over
+	forgetBytes  = 4 << 20   // written since the last time, when it is quiet
+	forgetAnyway = 12 << 20  // written since the last time, although more is written
+	forgetKeep   = 200       // revisions that are kept: a watch may not have read them yet
+	squeezeSize  = 48 << 20  // of the file, from where on its free pages are given back
 )
 
 // wrote counts what goes into the engine's history.
@@ -241,10 +244,11 @@ func (b *Backend) maintain(log *slog.Logger) {
 			log.Warn("cannot tidy the store", "err", err)
 		}
 	}
-	tidy, look := time.NewTicker(5*time.Minute), time.NewTicker(forgetPause)
+	tidy, look := time.NewTicker(5*time.Minute), time.NewTicker(lookEvery)
 	defer tidy.Stop()
 	defer look.Stop()
-	var seen int64
+	var written int64
+	quiet := 0
 	for {
 		select {
 		case <-b.life.Done():
@@ -252,14 +256,35 @@ func (b *Backend) maintain(log *slog.Logger) {
 		case <-tidy.C:
 			warn(b.Relieve(b.life))
 		case <-look.C:
-			rev, size := b.newest.Load(), b.history.Load()
-			if size > forgetAnyway || size > forgetBytes && rev == seen {
-				b.history.Add(-size)
-				warn(b.forget(b.life, rev-forgetKeep))
+			size := b.history.Load()
+			if quiet++; size-written > quietBytes {
+				quiet = 0
 			}
-			seen = rev
+			if size > forgetAnyway || size > forgetBytes && quiet == 1 {
+				warn(b.forget(b.life, b.newest.Load()-forgetKeep))
+				b.history.Add(-size)
+				size = 0
+			}
+			// What was forgotten is free only a while later.
+			if quiet > 0 && quiet%quietLooks == 0 && quiet <= 8*quietLooks {
+				warn(b.squeeze(b.life))
+			}
+			written = size
 		}
 	}
+}
+
+// squeeze rewrites the engine's file after a burst that left most of it free.
+// Nothing can be written meanwhile: tenths of a second for a large fleet.
+func (b *Backend) squeeze(ctx context.Context) error {
+	s, err := b.cli.Status(ctx, b.endpoints()[0])
+	if err != nil {
+		return b.explain(ctx, "read the store's size", err)
+	}
+	if s.DbSize < squeezeSize || s.DbSizeInUse > s.DbSize/2 || b.member.room() != nil {
+		return nil
+	}
+	return b.explain(ctx, "defragment", b.member.etcd.Server.Backend().Defrag())
 }
 
 // forget drops the history up to rev; that it is gone already is fine.

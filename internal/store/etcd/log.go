@@ -37,6 +37,10 @@ func (s stopHook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
+// notYet is in what the engine says when, in a new store, it looks for its
+// version before its first write; it looks again by itself.
+const notYet = "missing term information"
+
 // maxField bounds one field of a line in the log.
 const maxField = 200
 
@@ -73,6 +77,9 @@ func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	enc := zapcore.NewMapObjectEncoder()
 	for _, f := range append(c.fields[:len(c.fields):len(c.fields)], fields...) {
 		f.AddTo(enc)
+	}
+	if err := fmt.Sprint(enc.Fields["error"]); strings.Contains(err, notYet) {
+		return nil
 	}
 	args := make([]any, 0, len(enc.Fields))
 	for _, k := range slices.Sorted(maps.Keys(enc.Fields)) {
