@@ -67,8 +67,9 @@ type Task struct {
 	args     *value.Dict // as written, without templates resolved
 	argsLit  *lit        // `args: "{{ … }}"`
 	argsNode *yaml.Node
-	argPlace map[string]api.Place
-	mod      *module.Module // nil for the engine's own actions
+	argPlace map[string]api.Place // of values
+	argKeys  map[string]api.Place // of names, where they are keys of their own
+	mod      *module.Module       // nil for the engine's own actions
 
 	loop      *lit
 	loopWith  string // name of the with_ lookup

@@ -600,6 +600,10 @@ func (l *loader) arg(t *Task, pr yaml.Pair) {
 		t.apply = pr.Value
 	}
 	t.argPlace[k] = pr.Value.Pos
+	if t.argKeys == nil {
+		t.argKeys = map[string]api.Place{}
+	}
+	t.argKeys[k] = pr.Key.Pos
 	t.args.Set(k, l.decode(pr.Value))
 }
 
