@@ -382,7 +382,7 @@ func (a *Agent) report(r *api.Report) {
 	}
 	r.ID = newID()
 	if err := a.state.spool.add(r); err != nil {
-		a.log.Error("cannot keep a report", "error", err)
+		a.log.Error("cannot keep a report on disk", "error", err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -393,5 +395,21 @@ func TestPanicOfAnExecutorIsAFailedReport(t *testing.T) {
 	s.until(func() bool { return len(s.reports) >= 2 })
 	if !s.reports[0].Failed || s.reports[len(s.reports)-1].Failed {
 		t.Errorf("reports are %+v", s.reports)
+	}
+}
+
+// TestReportsThatTheDiskDoesNotTake are sent all the same: a full disk is what
+// people have to hear of.
+func TestReportsThatTheDiskDoesNotTake(t *testing.T) {
+	s := newFakeServer(t)
+	dir := t.TempDir()
+	begin(t, s, dir, &executor{}, nil)
+	s.until(func() bool { return len(s.hellos) == 1 })
+	if err := os.Remove(filepath.Join(dir, "spool")); err != nil { // nobody can write there now, not even root
+		t.Fatal(err)
+	}
+	for i, commit := range []string{"c1", "c2"} {
+		s.send(t, &api.ToAgent{Assign: assignment(commit, commit)})
+		s.until(func() bool { return len(s.reports) == i+1 && s.reports[i].Commit == commit })
 	}
 }

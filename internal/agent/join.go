@@ -25,7 +25,10 @@ type JoinConfig struct {
 	Name   string // the host's; the machine's own name if empty
 	// Pin names the fleet's root: "sha256:HEX". Empty trusts what the
 	// machine's own roots vouch for.
-	Pin     string
+	Pin string
+	// APIPin names the certificate that the server shows, where that is not of
+	// the fleet's root. Pin then names only the root in its answer.
+	APIPin  string
 	Address string // where people reach the host; what the server sees if empty
 	Version string // of the agent
 	Force   bool   // join although the host is in a fleet already
@@ -107,8 +110,12 @@ func Join(ctx context.Context, s *State, cfg JoinConfig) (*Identity, error) {
 		return nil, &api.Error{Code: api.CodeInvalid, Field: "token", Message: "there is no join token", Remedy: "give --token, or DROVER_TOKEN, from `drover token join`"}
 	}
 	pin, transport := normalPin(cfg.Pin), cfg.Transport
-	if pin != "" && transport == nil {
-		conf, err := pki.PinnedTLS(pin)
+	if leaf := normalPin(cfg.APIPin); (pin != "" || leaf != "") && transport == nil {
+		trust, named := pki.PinnedTLS, pin
+		if leaf != "" {
+			trust, named = pki.LeafTLS, leaf
+		}
+		conf, err := trust(named)
 		if err != nil {
 			return nil, err
 		}

@@ -19,8 +19,8 @@ import (
 	"drover/internal/pki"
 )
 
-// joinServer answers joins as the real one does.
-func joinServer(t *testing.T, ca *pki.CA, drop *int) (url string, seen *[]api.JoinRequest) {
+// joinServer answers joins as the real one does, by the certificate of door.
+func joinServer(t *testing.T, ca *pki.CA, drop *int, door *pki.CA) (url string, seen *[]api.JoinRequest) {
 	seen = new([]api.JoinRequest)
 	srv := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var req api.JoinRequest
@@ -49,7 +49,7 @@ func joinServer(t *testing.T, ca *pki.CA, drop *int) (url string, seen *[]api.Jo
 		}
 		_ = json.NewEncoder(w).Encode(api.JoinResponse{Fleet: ca.Fleet(), Certificate: cert, CA: ca.Bundle(), SigningKey: ca.SigningKey(), Link: []string{":7441"}})
 	})}
-	conf := ca.APITLS("127.0.0.1")
+	conf := door.APITLS("127.0.0.1")
 	conf.NextProtos = []string{"http/1.1"}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", conf)
 	if err != nil {
@@ -74,7 +74,7 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	drop := 0
-	url, seen := joinServer(t, ca, &drop)
+	url, seen := joinServer(t, ca, &drop, ca)
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -180,4 +180,48 @@ func publicKey(t *testing.T, certPEM []byte) string {
 		t.Fatal(err)
 	}
 	return string(c.RawSubjectPublicKeyInfo)
+}
+
+// A server may show a certificate that is not of its fleet's root.
+func TestJoinByAnotherCertificate(t *testing.T) {
+	ca, err := pki.OpenCA(t.TempDir(), pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pki.OpenCA(t.TempDir(), pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop := 0
+	url, _ := joinServer(t, ca, &drop, other)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{InsecureSkipVerify: true}) // only looks
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := pki.LeafPin(conn.ConnectionState().PeerCertificates[0].Raw)
+	conn.Close()
+	for _, c := range []struct{ name, pin, apiPin, says string }{
+		{"both named", ca.Pin(), leaf, ""},
+		{"by another address than it is for", ca.Pin(), leaf, ""},
+		{"only the root", ca.Pin(), "", "root is not the one named"},
+		{"another certificate", ca.Pin(), other.Pin(), "certificate is not the one named"},
+		{"the answer has another root", other.Pin(), leaf, "another root"},
+		{"torn", ca.Pin(), "sha256:abc", "no pin of a certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := agent.OpenState(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			at := url
+			if strings.Contains(c.name, "address") {
+				at = strings.Replace(url, "127.0.0.1", "localhost", 1)
+			}
+			_, err = agent.Join(t.Context(), s, agent.JoinConfig{Server: at, Token: "good", Name: "web-1", Pin: c.pin, APIPin: c.apiPin})
+			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("error is %v, want %q", err, c.says)
+			}
+		})
+	}
 }

@@ -27,6 +27,7 @@ type spool struct {
 	mu      sync.Mutex
 	entries []spooled
 	bytes   int64
+	held    int // bytes of reports in memory only
 	next    uint64
 	sending string        // ID of the report on the line, never merged away
 	more    chan struct{} // one token: there may be something to send
@@ -37,8 +38,13 @@ type spooled struct {
 	id    string
 	hash  string // of the assignment
 	size  int64
-	quiet bool // nothing changed, nothing failed
+	quiet bool   // nothing changed, nothing failed
+	held  []byte // the report itself, where the disk could not take it
 }
+
+// maxHeld bounds the reports, in bytes, that are kept in memory only: a host
+// whose disk is full can still say so.
+const maxHeld = 4 << 20
 
 func openSpool(dir string, limits spoolLimits) (*spool, error) {
 	if limits.bytes <= 0 {
@@ -60,7 +66,7 @@ func openSpool(dir string, limits spoolLimits) (*spool, error) {
 		if err != nil {
 			continue
 		}
-		r, size, err := s.read(seq)
+		r, size, err := s.read(spooled{seq: seq})
 		if err != nil {
 			// Written in one step, it can only have been damaged by the disk.
 			if err := os.Rename(s.file(seq), filepath.Join(s.dir, f.Name()+".damaged")); err != nil {
@@ -80,10 +86,13 @@ func quiet(r *api.Report) bool { return !r.Changed && !r.Failed }
 
 func (s *spool) file(seq uint64) string { return filepath.Join(s.dir, fmt.Sprintf("%020d.json", seq)) }
 
-func (s *spool) read(seq uint64) (*api.Report, int64, error) {
-	data, err := os.ReadFile(s.file(seq))
-	if err != nil {
-		return nil, 0, err
+func (s *spool) read(e spooled) (*api.Report, int64, error) {
+	data := e.held
+	if data == nil {
+		var err error
+		if data, err = os.ReadFile(s.file(e.seq)); err != nil {
+			return nil, 0, err
+		}
 	}
 	r := new(api.Report)
 	if err := json.Unmarshal(data, r); err != nil {
@@ -101,7 +110,9 @@ func (s *spool) wake() {
 
 // add puts r at the end. While no server answers, a host that stays as it is
 // adds one report, not one every ten minutes: the newest of a row of quiet
-// ones says all. Over the limits the oldest quiet one goes first.
+// ones says all. Over the limits the oldest quiet one goes first. A report
+// that the disk does not take is sent from memory; the error says that it would
+// not survive the process.
 func (s *spool) add(r *api.Report) error {
 	data, err := fit(r, s.limits.report)
 	if err != nil {
@@ -110,8 +121,13 @@ func (s *spool) add(r *api.Report) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := spooled{seq: s.next, id: r.ID, hash: r.Hash, size: int64(len(data)), quiet: quiet(r)}
-	if err := writeFile(s.file(e.seq), data, 0o600); err != nil {
-		return err
+	notOnDisk := writeFile(s.file(e.seq), data, 0o600)
+	if notOnDisk != nil {
+		if s.held+len(data) > maxHeld {
+			return notOnDisk
+		}
+		e.held = data
+		s.held += len(data)
 	}
 	s.next++
 	if n := len(s.entries); n > 0 && e.quiet {
@@ -132,13 +148,16 @@ func (s *spool) add(r *api.Report) error {
 		s.drop(oldest)
 	}
 	s.wake()
-	return nil
+	return notOnDisk
 }
 
 func (s *spool) drop(i int) {
 	e := s.entries[i]
 	// What cannot be removed is sent again after a restart, and taken once.
-	_ = os.Remove(s.file(e.seq))
+	if e.held == nil {
+		_ = os.Remove(s.file(e.seq))
+	}
+	s.held -= len(e.held)
 	s.bytes -= e.size
 	s.entries = append(s.entries[:i], s.entries[i+1:]...)
 }
@@ -148,7 +167,7 @@ func (s *spool) head() (*api.Report, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.entries) > 0 {
-		r, _, err := s.read(s.entries[0].seq)
+		r, _, err := s.read(s.entries[0])
 		if err == nil {
 			s.sending = r.ID
 			return r, nil
