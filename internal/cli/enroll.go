@@ -196,6 +196,9 @@ func (a *app) install(ctx context.Context, c *client.Client, p *progress, target
 	// The token goes over standard input: arguments are seen by every user of the host.
 	// The program's path is for the user's own shell to expand, not for root's.
 	join := []string{`"$0"`, "join", "--server", sshdial.Quote(reach), "--ca-fingerprint", ca.Fingerprint, "--name", sshdial.Quote(name), "--address", sshdial.Quote(target.Host)}
+	if ca.APIFingerprint != "" {
+		join = append(join, "--api-fingerprint", ca.APIFingerprint)
+	}
 	if e.force {
 		join = append(join, "--force")
 	}

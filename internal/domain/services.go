@@ -44,6 +44,9 @@ type Services struct {
 	// API the base URL where people do. Both are called after the start.
 	Links func() []string
 	API   func() string
+	// APIPin names the certificate that the API shows, if that is not of the
+	// fleet's CA; else it is empty.
+	APIPin func() string
 }
 
 // Link is what a room does on the line to the hosts. Each part may be nil.

@@ -239,7 +239,7 @@ func PinOf(root []byte) (string, error) {
 // PinnedTLS dials a server of a fleet whose root is known only by its pin:
 // the server's chain must end in that root.
 func PinnedTLS(pin string) (*tls.Config, error) {
-	if sum, ok := strings.CutPrefix(pin, "sha256:"); !ok || len(sum) != 64 || strings.Trim(sum, "0123456789abcdef") != "" {
+	if !isPin(pin) {
 		return nil, api.Errorf(api.CodeInvalid, "%.80q is no pin of a root", pin).WithRemedy("copy it whole from the join command: sha256: and 64 hex digits")
 	}
 	return &tls.Config{

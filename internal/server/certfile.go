@@ -1,10 +1,15 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"os"
+	"strings"
 	"sync"
 	"time"
+
+	"drover/internal/pki"
 )
 
 // certFile is a certificate in files that somebody else renews: it is read
@@ -55,4 +60,76 @@ func (c *certFile) keep(err error) (*tls.Certificate, error) {
 		return c.loaded, nil
 	}
 	return nil, err
+}
+
+// pem is the chain, which who trusts it alone can verify the server with.
+func (c *certFile) pem() (string, error) {
+	pair, err := c.get(nil)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, der := range pair.Certificate {
+		b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	return b.String(), nil
+}
+
+// isFor reports whether the certificate is for that name or address.
+func (c *certFile) isFor(host string) bool {
+	pair, err := c.get(nil)
+	return err == nil && pair.Leaf.VerifyHostname(host) == nil
+}
+
+// name is one that the certificate is for, "" if that is none in particular.
+func (c *certFile) name() string {
+	pair, err := c.get(nil)
+	if err != nil {
+		return ""
+	}
+	for _, n := range pair.Leaf.DNSNames {
+		if !strings.Contains(n, "*") {
+			return n
+		}
+	}
+	if len(pair.Leaf.IPAddresses) > 0 {
+		return pair.Leaf.IPAddresses[0].String()
+	}
+	return ""
+}
+
+// apiPin names the API's certificate for hosts that join, if it was given.
+func (s *Server) apiPin() string {
+	if s.given == nil {
+		return ""
+	}
+	pair, err := s.given.get(nil)
+	if err != nil {
+		return ""
+	}
+	return pki.LeafPin(pair.Certificate[0])
+}
+
+// followCertificate keeps the credential of this machine's root as the given
+// certificate is, which it trusts, until ctx ends.
+func (s *Server) followCertificate(ctx context.Context, url string) {
+	was := s.apiPin()
+	tick := time.NewTicker(certCheckEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		is := s.apiPin()
+		if is == was {
+			continue
+		}
+		if err := s.writeCredential(url); err != nil {
+			s.log.Warn("cannot write this machine's credential with the new certificate", "error", err)
+			continue
+		}
+		was = is
+	}
 }

@@ -55,8 +55,10 @@ func (s *Server) credential(ctx context.Context) error {
 // writeCredential writes where the server is now.
 func (s *Server) writeCredential(url string) error {
 	c := Credential{Server: url, Token: s.adminToken}
-	if s.cfg.TLSCert == "" {
+	if s.given == nil {
 		c.CA = string(s.ca.Bundle())
+	} else if chain, err := s.given.pem(); err == nil {
+		c.CA = chain // of whatever CA it is; a pair that cannot be read ends the start elsewhere
 	}
 	return WriteCredentials(AdminFile(s.cfg.DataDir), &Credentials{Current: "local", Contexts: map[string]Credential{"local": c}})
 }

@@ -80,7 +80,8 @@ func (s *Server) serve(ctx context.Context, d doors) error {
 	s.addrs = Addresses{API: "https://" + s.publicHost(d.api.Addr()), Link: s.publicHost(d.link.Addr())}
 	addrs := s.addrs
 	s.mu.Unlock()
-	if err := s.writeCredential(s.localURL(d.api.Addr())); err != nil {
+	local := s.localURL(d.api.Addr())
+	if err := s.writeCredential(local); err != nil {
 		return s.layout.full(err)
 	}
 	if err := s.Start(ctx); err != nil {
@@ -113,6 +114,12 @@ func (s *Server) serve(ctx context.Context, d doors) error {
 			case <-ended.Done():
 				return nil
 			}
+		})
+	}
+	if s.given != nil {
+		group.Go(func() error {
+			s.followCertificate(ended, local)
+			return nil
 		})
 	}
 	group.Go(func() error {
@@ -231,12 +238,11 @@ func (s *Server) apiTLS() (*tls.Config, error) {
 	if s.cfg.TLSCert == "" || s.cfg.TLSKey == "" {
 		return nil, api.Errorf(api.CodeInvalid, "a certificate needs its key").WithRemedy("give both --tls-cert and --tls-key")
 	}
-	pair := &certFile{cert: s.cfg.TLSCert, key: s.cfg.TLSKey}
-	if _, err := pair.get(nil); err != nil {
+	if _, err := s.given.get(nil); err != nil {
 		return nil, api.Errorf(api.CodeInvalid, "cannot use the certificate %s with the key %s: %v", s.cfg.TLSCert, s.cfg.TLSKey, err).
 			WithRemedy("give PEM files of one pair that this user may read")
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.given.get}, nil
 }
 
 // ownTLS serves a certificate of the fleet's CA for this machine's names and
@@ -295,10 +301,25 @@ func (s *Server) localURL(a net.Addr) string {
 	if err != nil {
 		return "https://" + a.String()
 	}
-	if s.cfg.TLSCert != "" && len(s.cfg.Names) > 0 {
-		host = s.cfg.Names[0] // a given certificate may not be for "localhost"
-	} else if unspecified(host) {
+	if unspecified(host) {
 		host = "localhost"
+	}
+	// A given certificate may not be for that.
+	if s.given != nil && !s.given.isFor(host) {
+		here := []string{"localhost", "127.0.0.1", "::1"}
+		if name, err := os.Hostname(); err == nil {
+			here = append(here, name)
+		}
+		if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() {
+			here = nil // it listens elsewhere
+		}
+		if i := slices.IndexFunc(here, s.given.isFor); len(s.cfg.Names) > 0 {
+			host = s.cfg.Names[0]
+		} else if i >= 0 {
+			host = here[i]
+		} else if name := s.given.name(); name != "" {
+			host = name
+		}
 	}
 	return "https://" + net.JoinHostPort(host, port)
 }
@@ -366,7 +387,7 @@ func (s *Server) welcome(ctx context.Context, addrs Addresses) error {
 		return err
 	}
 	fingerprint := ""
-	if s.cfg.TLSCert == "" {
+	if s.given == nil {
 		fingerprint = " --ca-fingerprint " + strings.TrimSpace(pin)
 	}
 	s.announce("\nThere is no administrator yet. Become it, once, by:\n  drover login %s --once %s%s\nAs root on this machine, drover works without signing in.\n", addrs.API, code, fingerprint)

@@ -218,6 +218,19 @@ func TestGivenCertificatesAreUsed(t *testing.T) {
 	if err != nil || found != client.Fingerprint(der) {
 		t.Errorf("serves %s, %v", found, err)
 	}
+	// Root on this machine trusts it, and a host that joins is told of it.
+	root := r.credential(t)
+	c, err := client.New(client.Config{URL: root.Server, Token: root.Token, CA: []byte(root.CA)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ca server.CA
+	if err := c.Call(t.Context(), "GET", "/v1/ca", nil, &ca); err != nil || !client.SameFingerprint(ca.APIFingerprint, found) || client.SameFingerprint(ca.Fingerprint, found) {
+		t.Errorf("tells %+v, %v", ca, err)
+	}
+	if err := c.Call(t.Context(), "GET", "/v1/whoami", nil, nil); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAStartThatCannotBeSaysWhy(t *testing.T) {

@@ -64,7 +64,8 @@ type Server struct {
 	streams     streams
 	crossOrigin *http.CrossOriginProtection
 	adminToken  string
-	engine      failing // nil: an engine that cannot fail as a whole
+	engine      failing   // nil: an engine that cannot fail as a whole
+	given       *certFile // nil: the API's certificate is of the fleet's CA
 
 	// closers close the services, the last opened first.
 	closers []func() error
@@ -97,6 +98,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if cfg.TLSCert != "" {
+		s.given = &certFile{cert: cfg.TLSCert, key: cfg.TLSKey}
 	}
 	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
 	s.running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -172,7 +176,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.hub = link.NewHub(link.HubConfig{Consumer: line, Authorizer: line, Blobs: line, Renewer: line, Offer: line.offer,
 		ServerVersion: s.cfg.Version, Now: s.cfg.Now})
 	s.services = domain.Services{Store: s.store, Blobs: s.blobs, Journal: s.journal, Audit: s.auditLog, Access: s.access, CA: s.ca, Hub: s.hub,
-		Log: s.log, Now: s.now, DataDir: s.cfg.DataDir, Version: s.cfg.Version, Links: s.linkAddresses, API: s.apiURL}
+		Log: s.log, Now: s.now, DataDir: s.cfg.DataDir, Version: s.cfg.Version, Links: s.linkAddresses, API: s.apiURL, APIPin: s.apiPin}
 	s.metrics = newMetrics(s)
 
 	domains := []domain.Domain{s.accessDomain()}

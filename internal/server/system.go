@@ -27,6 +27,9 @@ type CA struct {
 	Fleet       string `json:"fleet"`
 	Certificate string `json:"certificate"` // PEM of all roots
 	Fingerprint string `json:"fingerprint"` // of the signing root: sha256:HEX
+	// APIFingerprint is of the certificate that the API shows, if that is not
+	// of the fleet's CA.
+	APIFingerprint string `json:"apiFingerprint,omitempty"`
 }
 
 // KindInfo describes one kind to clients that know none.
@@ -82,7 +85,7 @@ func (s *Server) systemRoutes() []domain.Route {
 			if err != nil {
 				return err
 			}
-			return domain.WriteJSON(w, http.StatusOK, CA{Fleet: s.ca.Fleet(), Certificate: string(s.ca.Bundle()), Fingerprint: pin})
+			return domain.WriteJSON(w, http.StatusOK, CA{Fleet: s.ca.Fleet(), Certificate: string(s.ca.Bundle()), Fingerprint: pin, APIFingerprint: s.apiPin()})
 		}},
 		{Method: "GET", Path: "/v1/kinds", Access: domain.Viewer(), Doc: "The kinds of objects there are, with their tables' columns.", Response: KindList{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
 			return domain.WriteJSON(w, http.StatusOK, KindList{Items: s.kindInfos})
