@@ -1,6 +1,7 @@
 package inventory_test
 
 import (
+	"drover/api"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -94,6 +95,10 @@ func TestPatterns(t *testing.T) {
 		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%s: %v, want %s (%v)", pattern, got, want, err)
 		}
+	}
+	long := load(t, map[string]string{"hosts": strings.Repeat("a", 60) + "!\nb\n"}, "hosts")
+	if got, err := long.Select("all:!~^(a+)+$"); api.CodeOf(err) != api.CodeInvalid {
+		t.Errorf("a pattern without end: %v, %v", got, err)
 	}
 	if got, err := inv.SelectLimited("big", "@list:!db-c.example"); err != nil || strings.Join(got, " ") != "web01 db-a.example" {
 		t.Errorf("limit by file: %v %v", got, err)

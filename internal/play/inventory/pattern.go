@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"drover/api"
 	"drover/internal/play/source"
@@ -117,6 +118,9 @@ var ipv6Like = regexp.MustCompile(`^[0-9a-fA-F:.]*::[0-9a-fA-F:.]*$|^([0-9a-fA-F
 
 var subscript = regexp.MustCompile(`^(.+)\[(?:(-?[0-9]+)|(-?[0-9]*)[:-](-?[0-9]*))\]$`)
 
+// matchTimeout bounds the match of one name: a pattern may need exponential time.
+const matchTimeout = time.Second
+
 func (inv *Inventory) matchOne(p string) ([]*Host, error) {
 	p = strings.TrimSpace(p)
 	if strings.HasPrefix(p, "~") {
@@ -124,10 +128,20 @@ func (inv *Inventory) matchOne(p string) ([]*Host, error) {
 		if err != nil {
 			return nil, api.Errorf(api.CodeInvalid, "cannot read the host pattern %q: %v", p, err)
 		}
-		return inv.enumerate(func(n string) bool {
+		re.MatchTimeout = matchTimeout
+		var slow error // no match would be wrong: what the pattern excludes would be in
+		found := inv.enumerate(func(n string) bool {
+			if slow != nil {
+				return false
+			}
 			m, err := re.FindStringMatch(n)
+			slow = err
 			return err == nil && m != nil && m.Index == 0
-		}, p), nil
+		}, p)
+		if slow != nil {
+			return nil, api.Errorf(api.CodeInvalid, "cannot use the host pattern %q: it takes too long to match", p).WithRemedy("use a simpler one, without a repetition of repetitions")
+		}
+		return found, nil
 	}
 	if inv.hosts[p] == nil && inv.groups[p] == nil {
 		if m := subscript.FindStringSubmatch(p); m != nil {
