@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"drover/api"
 )
 
 // Where the agent's service stands.
@@ -118,6 +120,11 @@ func Uninstall(ctx context.Context, dir string, purge bool, progress func(string
 	if os.Geteuid() != 0 {
 		return errors.New("cannot uninstall the agent: only root can")
 	}
+	if purge {
+		if err := purgeable(dir); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Stat(unitPath); err == nil && HasSystemd() {
 		progress("stopping " + UnitName)
 		if err := systemctl(ctx, "disable", "--now", UnitName); err != nil {
@@ -138,6 +145,19 @@ func Uninstall(ctx context.Context, dir string, purge bool, progress func(string
 		progress("removing " + dir)
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("cannot remove the agent's state: %w", err)
+		}
+	}
+	return nil
+}
+
+// purgeable refuses to remove a folder that no agent made.
+func purgeable(dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, name := range []string{"bin", "blobs", "spool"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
+			return api.Errorf(api.CodeInvalid, "cannot remove %s: it is no agent's state", dir).WithRemedy("give the agent's own folder by --state, or leave --purge out")
 		}
 	}
 	return nil

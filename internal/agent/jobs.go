@@ -236,6 +236,9 @@ func (r *jobRunner) command(ctx context.Context, j *api.Job) (exit int, problem 
 	} else if err != nil && cmd.ProcessState == nil {
 		problem = err.Error()
 	}
+	if cmd.ProcessState == nil {
+		return -1, problem // nothing is known of its end
+	}
 	if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		return 128 + int(s.Signal()), problem
 	}
