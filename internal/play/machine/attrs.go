@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -38,7 +39,7 @@ func (a *Attrs) IDs(h *Host) (uid, gid int, err error) {
 		} else if u, ok := h.UserByName(a.Owner); ok {
 			uid = u.UID
 		} else {
-			return -1, -1, fmt.Errorf("chown failed: failed to look up user %s", a.Owner)
+			return -1, -1, &NoAccount{"user", a.Owner, "chown failed: failed to look up user " + a.Owner}
 		}
 	}
 	if a.Group != "" {
@@ -47,14 +48,47 @@ func (a *Attrs) IDs(h *Host) (uid, gid int, err error) {
 		} else if g, ok := h.GroupByName(a.Group); ok {
 			gid = g.GID
 		} else {
-			return -1, -1, fmt.Errorf("chgrp failed: failed to look up group %s", a.Group)
+			return -1, -1, &NoAccount{"group", a.Group, "chgrp failed: failed to look up group " + a.Group}
 		}
 	}
 	return uid, gid, nil
 }
 
+// NoAccount is the error of a user or group that is not there.
+type NoAccount struct{ Kind, Name, msg string }
+
+func (e *NoAccount) Error() string { return e.msg }
+
 // AttrChange gathers what attributes were and became, for diff and record.
-type AttrChange struct{ Before, After map[string]any }
+type AttrChange struct {
+	Before, After map[string]any
+	// Awaited are the users and groups that a check did not find, and took for
+	// ones that an earlier task makes.
+	Awaited []NoAccount
+}
+
+// await plans what a check can tell of attributes whose owner or group is not
+// there yet: that they will change, and all else.
+func (h *Host) await(path string, a *Attrs, follow bool, d *AttrChange, missing *NoAccount) (bool, error) {
+	if d != nil {
+		d.Awaited = append(d.Awaited, *missing)
+		if fi, err := h.Lstat(path); err == nil {
+			if missing.Kind == "user" {
+				d.Add("owner", int64(RawStat(fi).Uid), missing.Name)
+			} else {
+				d.Add("group", int64(RawStat(fi).Gid), missing.Name)
+			}
+		}
+	}
+	rest := *a
+	if missing.Kind == "user" {
+		rest.Owner = ""
+	} else {
+		rest.Group = ""
+	}
+	_, err := h.Apply(path, &rest, follow, true, d)
+	return true, err
+}
 
 // NewAttrChange is one without changes.
 func NewAttrChange() *AttrChange {
@@ -76,6 +110,10 @@ func (h *Host) Apply(path string, a *Attrs, follow, check bool, d *AttrChange) (
 		return false, nil
 	}
 	uid, gid, err := a.IDs(h)
+	var missing *NoAccount
+	if check && errors.As(err, &missing) {
+		return h.await(path, a, follow, d, missing)
+	}
 	if err != nil {
 		return false, err
 	}

@@ -348,6 +348,7 @@ func (c *Call) place(ctx context.Context, r *Result, p placement) {
 func (c *Call) placeAttrs(r *Result, dest string, a *machine.Attrs) {
 	d, before := machine.NewAttrChange(), c.Host.Record(dest)
 	changed, err := c.Host.Apply(dest, a, true, c.Check, d)
+	r.await(d.Awaited...)
 	if err != nil {
 		r.Fail("%v", attrMessage(r, err))
 		c.pathInfo(r.Set("path", dest), dest)

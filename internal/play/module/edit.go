@@ -65,7 +65,9 @@ func (e *edit) finish(ctx context.Context, r *Result, after string) *Result {
 	attrChanged := false
 	if e.exists || !e.Check {
 		var err error
-		if attrChanged, err = h.Apply(e.path, attrs, true, e.Check, d); err != nil {
+		attrChanged, err = h.Apply(e.path, attrs, true, e.Check, d)
+		r.await(d.Awaited...)
+		if err != nil {
 			return r.Fail("%v", attrMessage(r, err))
 		}
 	}

@@ -134,6 +134,7 @@ func (f *fileTask) finish(state string) {
 // setAttrs brings owner, group and mode of a path to what is asked for.
 func (f *fileTask) setAttrs(path string) {
 	changed, err := f.Host.Apply(path, f.attrs, f.follow, f.Check, f.diff)
+	f.r.await(f.diff.Awaited...)
 	f.r.Changed = f.r.Changed || changed
 	if err != nil && !f.r.Failed {
 		f.refuse("%v", attrMessage(f.r, err))
@@ -308,6 +309,7 @@ func (f *fileTask) setOne(path string, follow bool) {
 	before := f.Host.Record(path)
 	d := machine.NewAttrChange()
 	changed, err := f.Host.Apply(path, f.attrs, follow, f.Check, d)
+	f.r.await(d.Awaited...)
 	if err != nil {
 		f.fail("%v", attrMessage(f.r, err))
 		return

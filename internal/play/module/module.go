@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 
 	"drover/api"
+	"drover/internal/play/machine"
 )
 
 // Request is one task for one host. Args are JSON values, already templated.
@@ -75,6 +77,17 @@ func (r *Result) Change(typ, id, action string, before, after any) *Result {
 // Warn adds a warning that the user is shown.
 func (r *Result) Warn(format string, args ...any) {
 	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
+}
+
+// await warns of a user or group that a check did not find: the task before
+// it may be what makes it.
+func (r *Result) await(list ...machine.NoAccount) {
+	for _, a := range list {
+		w := fmt.Sprintf("Could not find the %s %s; it is taken as one that an earlier task makes", a.Kind, a.Name)
+		if !slices.Contains(r.Warnings, w) {
+			r.Warnings = append(r.Warnings, w)
+		}
+	}
 }
 
 // Fail turns the result into a failed one and keeps what it holds already.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"drover/internal/play/machine"
 )
 
 var userModule = &Module{
@@ -145,9 +147,11 @@ type userTask struct {
 	*Call
 	name   string
 	groups []string
-	r      *Result
-	out    strings.Builder
-	errs   strings.Builder
+	// awaited are the groups that a check takes for an earlier task's.
+	awaited []string
+	r       *Result
+	out     strings.Builder
+	errs    strings.Builder
 }
 
 func nonEmpty(in []string) []string {
@@ -250,6 +254,11 @@ func (u *userTask) checkGroups() bool {
 	}
 	for _, g := range names {
 		if _, ok := u.groupID(g); !ok {
+			if u.Check {
+				u.r.await(machine.NoAccount{Kind: "group", Name: g})
+				u.awaited = append(u.awaited, g)
+				continue
+			}
 			u.r.Fail("Group %s does not exist", g)
 			return false
 		}

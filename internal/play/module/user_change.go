@@ -142,6 +142,13 @@ func (u *userTask) modify(ctx context.Context, was *account) bool {
 		return false
 	}
 	argv, after := u.modifyArgs(was)
+	for _, g := range u.awaited {
+		if g == u.Str("group") {
+			after["group"] = g
+		} else {
+			after["groups"] = strings.Join(u.groups, ",")
+		}
+	}
 	password := u.Has("password") && u.Str("update_password") == "always" && !samePassword(was.hash(), u.Str("password"))
 	if password {
 		after["password"] = "changed"
