@@ -189,17 +189,13 @@ type waiter struct {
 
 func (w *waiter) run(ctx context.Context, p *progress) error {
 	ctx, cancel := context.WithCancel(ctx)
-	watching := make(chan error, 1)
-	go func() { // ends with ctx
-		watching <- client.Watch(ctx, w.c, w.kind.Plural, client.ListOptions{Selector: w.flags.selector}, func(client.Change[object]) error {
-			select {
-			case w.changed <- struct{}{}:
-			default:
-			}
-			return nil
-		})
+	var watching chan error
+	defer func() {
+		cancel()
+		if watching != nil {
+			<-watching
+		}
 	}()
-	defer func() { cancel(); <-watching }()
 	for {
 		begun := time.Now()
 		done, err := w.look(ctx)
@@ -222,6 +218,13 @@ func (w *waiter) run(ctx context.Context, p *progress) error {
 			return ctx.Err()
 		case <-time.After(min(rest, waitPoll)):
 		}
+		if len(w.last) > manyObjects {
+			continue
+		}
+		if watching == nil {
+			watching = make(chan error, 1)
+			go w.watch(ctx, watching)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -229,6 +232,21 @@ func (w *waiter) run(ctx context.Context, p *progress) error {
 		case <-time.After(waitPoll):
 		}
 	}
+}
+
+// manyObjects is from where on looking again and again costs less than to be
+// told of each change.
+const manyObjects = 1000
+
+// watch notes when something changed, until ctx ends.
+func (w *waiter) watch(ctx context.Context, ended chan<- error) {
+	ended <- client.Watch(ctx, w.c, w.kind.Plural, client.ListOptions{Selector: w.flags.selector}, func(client.Change[object]) error {
+		select {
+		case w.changed <- struct{}{}:
+		default:
+		}
+		return nil
+	})
 }
 
 // look reads the objects once and says how many are as wished.

@@ -226,7 +226,7 @@ const (
 	quietLooks   = 2         // so many of them in a row: the burst is over
 	forgetBytes  = 4 << 20   // written since the last time, when it is quiet
 	forgetAnyway = 12 << 20  // written since the last time, although more is written
-	forgetKeep   = 200       // revisions that are kept: a watch may not have read them yet
+	forgetKeep   = 200       // revisions that are kept then: a watch may not have read them yet
 	squeezeSize  = 48 << 20  // of the file, from where on its free pages are given back
 )
 
@@ -247,7 +247,7 @@ func (b *Backend) maintain(log *slog.Logger) {
 	tidy, look := time.NewTicker(5*time.Minute), time.NewTicker(lookEvery)
 	defer tidy.Stop()
 	defer look.Stop()
-	var written int64
+	var written, since int64 // of the history: at the last look, at the last time it was forgotten in a burst
 	quiet := 0
 	for {
 		select {
@@ -260,10 +260,14 @@ func (b *Backend) maintain(log *slog.Logger) {
 			if quiet++; size-written > quietBytes {
 				quiet = 0
 			}
-			if size > forgetAnyway || size > forgetBytes && quiet == 1 {
-				warn(b.forget(b.life, b.newest.Load()-forgetKeep))
+			switch {
+			case size > forgetBytes && quiet == 1:
+				warn(b.forget(b.life, b.newest.Load()-1))
 				b.history.Add(-size)
-				size = 0
+				size, since = 0, 0
+			case size-since > forgetAnyway:
+				warn(b.forget(b.life, b.newest.Load()-forgetKeep))
+				since = size
 			}
 			// What was forgotten is free only a while later.
 			if quiet > 0 && quiet%quietLooks == 0 && quiet <= 8*quietLooks {
@@ -274,14 +278,14 @@ func (b *Backend) maintain(log *slog.Logger) {
 	}
 }
 
-// squeeze rewrites the engine's file after a burst that left most of it free.
+// squeeze rewrites the engine's file after a burst that left much of it free.
 // Nothing can be written meanwhile: tenths of a second for a large fleet.
 func (b *Backend) squeeze(ctx context.Context) error {
 	s, err := b.cli.Status(ctx, b.endpoints()[0])
 	if err != nil {
 		return b.explain(ctx, "read the store's size", err)
 	}
-	if s.DbSize < squeezeSize || s.DbSizeInUse > s.DbSize/2 || b.member.room() != nil {
+	if s.DbSize < squeezeSize || s.DbSize-s.DbSizeInUse < s.DbSize/3 || b.member.room() != nil {
 		return nil
 	}
 	return b.explain(ctx, "defragment", b.member.etcd.Server.Backend().Defrag())
