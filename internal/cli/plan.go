@@ -93,7 +93,7 @@ func (a *app) printPlan(p *api.Plan, o plan.Options, exitCode bool) error {
 	switch {
 	case p.Errors > 0:
 		return exit(ExitUsage)
-	case exitCode && len(p.Changed) > 0:
+	case plan.Failing(p) > 0, exitCode && len(p.Changed) > 0:
 		return exit(ExitFailed)
 	}
 	return nil

@@ -17,11 +17,14 @@ import (
 )
 
 // judge decides on pushes to the fleet repository.
-type judge struct{ f *Fleet }
+type judge struct {
+	f       *Fleet
+	failing int // hosts on which the check of main's new state fails
+}
 
 // Judge reads a pushed branch. main must be without errors; other branches are
 // told what main would be told.
-func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
+func (j *judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 	f := j.f
 	hosts, err := f.hosts.Shared(ctx)
 	if err != nil {
@@ -70,6 +73,12 @@ func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 		return err
 	}
 	plan.Print(say, pl, plan.Options{})
+	if t, doomed := plan.Doomed(pl); doomed && !slices.Contains(p.Options, optionUnchecked) {
+		fmt.Fprintf(say, "Nothing was accepted, and no host changes. To have it rolled out all the same: git push -o %s\n\n", optionUnchecked)
+		domain.Note(ctx, "revision/"+p.Commit.Hash, "refused: the check fails on every host asked: "+cutText(t.Message, 200))
+		return api.Errorf(api.CodeInvalid, "the check fails on every host asked, see above")
+	}
+	j.failing = plan.Failing(pl)
 	f.assign.prepare(c)
 	detail := ""
 	if p.Rewind {
@@ -78,6 +87,9 @@ func (j judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 	domain.Note(ctx, "revision/"+p.Commit.Hash, detail)
 	return nil
 }
+
+// optionUnchecked is the push option that rolls out what fails in the check.
+const optionUnchecked = "unchecked"
 
 // optionNoHosts is the push option that lets go of all hosts.
 const optionNoHosts = "no-hosts"
@@ -107,7 +119,7 @@ func (f *Fleet) lost(c *compiled, hosts []*api.Host) int {
 const acceptWait = 30 * time.Second
 
 // Accepted has the assignments written and says so.
-func (j judge) Accepted(ctx context.Context, p *repo.Push, say io.Writer) {
+func (j *judge) Accepted(ctx context.Context, p *repo.Push, say io.Writer) {
 	f := j.f
 	select {
 	case f.tidy <- struct{}{}:
@@ -118,6 +130,10 @@ func (j judge) Accepted(ctx context.Context, p *repo.Push, say io.Writer) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptWait)
 	defer cancel()
+	failing := ""
+	if j.failing > 0 {
+		failing = fmt.Sprintf("The check failed on %s, see above.\n", counted(j.failing, "host", "hosts"))
+	}
 	switch o := f.assign.accepted(ctx); {
 	case errors.Is(o.err, context.DeadlineExceeded):
 		fmt.Fprintf(say, "Accepted. The assignments are still being written: drover hosts shows where they are.\n\n")
@@ -126,14 +142,14 @@ func (j judge) Accepted(ctx context.Context, p *repo.Push, say io.Writer) {
 	case o.changed == 0:
 		fmt.Fprintf(say, "Accepted. No host changes.\n\n")
 	case o.sent == o.changed:
-		fmt.Fprintf(say, "Accepted and sent to %s. Follow with: drover events -f\n\n", counted(o.sent, "host", "hosts"))
+		fmt.Fprintf(say, "%sAccepted and sent to %s. Follow with: drover events -f\n\n", failing, counted(o.sent, "host", "hosts"))
 	default:
-		fmt.Fprintf(say, "Accepted and sent to %s; %d away get it when they are back. Follow with: drover events -f\n\n", counted(o.sent, "host", "hosts"), o.changed-o.sent)
+		fmt.Fprintf(say, "%sAccepted and sent to %s; %d away get it when they are back. Follow with: drover events -f\n\n", failing, counted(o.sent, "host", "hosts"), o.changed-o.sent)
 	}
 }
 
 func (f *Fleet) receive(w http.ResponseWriter, r *http.Request) error {
-	return f.repo.Receive(w, r, domain.Actor(r.Context()), judge{f})
+	return f.repo.Receive(w, r, domain.Actor(r.Context()), &judge{f: f})
 }
 
 // infoRefs answers the first question of a fetch and of a push. That of a push

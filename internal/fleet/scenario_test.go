@@ -23,7 +23,7 @@ func TestPushReachesHosts(t *testing.T) {
 
 	commit := w.commit("Greet everybody", "inventory", "web-1 web\nweb-2 web\ndb-1 db\n", "site.yml", "- hosts: all\n")
 	w.pushed("remote: main "+commit[:10]+": Greet everybody",
-		"remote: Plan: 2 hosts get a new assignment, 1 as before.",
+		"remote: Plan: 2 hosts checked: 2 change; for 1 host nothing is new.",
 		"remote:   web-1, web-2 ", "remote:     ~ Write motd [copy]", "remote:         -old", "remote:         +new",
 		"remote:   db-1: in the inventory, without an agent", "remote:   odd: with an agent, in no inventory",
 		"remote: Accepted and sent to 2 hosts.")
@@ -52,7 +52,7 @@ func TestPushReachesHosts(t *testing.T) {
 
 	// One host changes.
 	w.commit("Only one", "inventory", "web-1 web\ndb-1 db\n")
-	w.pushed("remote: Plan: 1 host gets a new assignment", "remote:   odd, web-2: with an agent, in no inventory")
+	w.pushed("remote: Plan: 1 host checked: 1 changes; for 2 hosts nothing is new.", "remote:   odd, web-2: with an agent, in no inventory")
 	w.until("web-2 is left alone", func() bool { return w.host("web-2").Status.State == api.StateNew })
 }
 
@@ -312,4 +312,25 @@ func TestLosingAllHostsNeedsAWord(t *testing.T) {
 		t.Errorf("it was refused: %v\n%s", err, out)
 	}
 	w.until("they are let go", func() bool { return w.host("web-1").Status.State == api.StateNew })
+}
+
+func TestAnUndefinedVariableEverywhereIsRefused(t *testing.T) {
+	w := newWorld(t, fleet.Options{})
+	w.add("web-1")
+	a := w.connect("web-1", api.AssignmentSpec{})
+	a.check = func(*api.Converge) *api.Report {
+		return &api.Report{Failed: true, Sections: map[string]api.Result{"play": {Failed: true, Failures: 1, Tasks: []api.TaskResult{
+			{Name: "Greet", Module: "debug", Status: "failed", Message: "'greetin' is undefined"}}}}}
+	}
+	w.commit("misspelt", "inventory", "web-1 web\n", "site.yml", "- hosts: all\n")
+	out, err := w.push(w.token, "main")
+	if err == nil {
+		t.Errorf("it was accepted:\n%s", out)
+	}
+	w.says(out, "Plan: 1 host checked: 1 fails.", "Every host asked fails at this: 'greetin' is undefined.", "git push -o unchecked")
+	out, err = w.push(w.token, "-o", "unchecked", "main")
+	if err != nil {
+		t.Errorf("it was refused: %v", err)
+	}
+	w.says(out, "The check failed on 1 host, see above.", "Accepted and sent to 1 host.")
 }

@@ -53,15 +53,12 @@ func Problems(w io.Writer, problems []*api.Error) {
 		if p.Place != nil {
 			where = p.Place.String() + ": "
 		}
-		fmt.Fprintf(w, "%s%s; %s\n", where, clean(p.Message), remedy(p))
+		text := clean(p.Message)
+		if p.Remedy != "" {
+			text = strings.TrimRight(text, ".") + "; " + clean(p.Remedy)
+		}
+		fmt.Fprintf(w, "%s%s\n", where, text)
 	}
-}
-
-func remedy(p *api.Error) string {
-	if p.Remedy == "" {
-		return "mend it and push again"
-	}
-	return clean(p.Remedy)
 }
 
 // Print prints a plan. A tree with errors has no other content than these.
@@ -81,7 +78,7 @@ func Print(w io.Writer, p *api.Plan, o Options) {
 	case len(p.Changed) == 0:
 		fmt.Fprintf(w, "Plan: no host changes (%s).\n", count(p.Unchanged, "host stays as it is", "hosts stay as they are"))
 	default:
-		fmt.Fprintf(w, "Plan: %s, %d as before.\n", count(len(p.Changed), "host gets a new assignment", "hosts get a new assignment"), p.Unchanged)
+		headline(w, p)
 	}
 	lines := &counter{w: w}
 	for i, g := range p.Groups {
@@ -108,6 +105,48 @@ func Print(w io.Writer, p *api.Plan, o Options) {
 		fmt.Fprintf(w, "%s\n", c(yellow, "Warnings:"))
 		Problems(w, p.Problems)
 	}
+	if t, doomed := Doomed(p); doomed {
+		fmt.Fprintf(w, "%s\n", c(red, "Every host asked fails at this: "+undefinedName.FindString(t.Message)+"."))
+	}
+}
+
+// headline counts the hosts by what the check said of them.
+func headline(w io.Writer, p *api.Plan) {
+	changing, same, failing := 0, 0, Failing(p)
+	for _, g := range p.Groups {
+		switch {
+		case g.Failed:
+		case len(g.Tasks) > 0:
+			changing += len(g.Hosts)
+		default:
+			same += len(g.Hosts)
+		}
+	}
+	asked := changing + same + failing
+	if asked == 0 {
+		fmt.Fprintf(w, "Plan: %s something new, and none could be asked in advance", count(len(p.Changed), "host gets", "hosts get"))
+	} else {
+		var said []string
+		for _, part := range []struct {
+			n         int
+			one, many string
+		}{{changing, "changes", "change"}, {same, "is already so", "are already so"}, {failing, "fails", "fail"}} {
+			if part.n > 0 {
+				said = append(said, count(part.n, part.one, part.many))
+			}
+		}
+		fmt.Fprintf(w, "Plan: %s checked: %s", count(asked, "host", "hosts"), strings.Join(said, ", "))
+	}
+	if p.Unchanged > 0 {
+		fmt.Fprintf(w, "; for %s nothing is new", count(p.Unchanged, "host", "hosts"))
+	}
+	fmt.Fprintln(w, ".")
+}
+
+// Group prints what one group of hosts would change, as Print does.
+func Group(w io.Writer, g api.PlanGroup, o Options) {
+	o = o.filled()
+	group(&counter{w: w}, g, o, paint(o.Color))
 }
 
 func group(w *counter, g api.PlanGroup, o Options, c painter) {
@@ -208,10 +247,24 @@ func task(w io.Writer, t api.TaskResult, o Options, c painter) {
 	for _, ch := range t.Changes {
 		fmt.Fprintf(w, "      %s %s %s\n", clean(ch.Action), clean(ch.Type), clean(ch.ID))
 	}
+	if told(t.Changes) {
+		return
+	}
 	left := o.Lines
 	for _, d := range t.Diff {
 		left = difference(w, d, left, c)
 	}
+}
+
+// told reports whether the words for the changes say all: those of units are
+// "enable" and "start", and their differences are the same once more.
+func told(changes []api.Change) bool {
+	for _, ch := range changes {
+		if ch.Type != "unit" {
+			return false
+		}
+	}
+	return len(changes) > 0
 }
 
 // unified is a difference as text.

@@ -35,7 +35,7 @@ func TestPrint(t *testing.T) {
 				{Hosts: []string{"c"}, Failed: true, Error: "the play failed", Tasks: []api.TaskResult{{Name: "apt", Module: "apt", Status: "failed", Message: "no package\x1b[31m", Place: &api.Place{File: "r.yml", Line: 2}}}},
 				{Hosts: []string{"d"}},
 			}},
-			`Plan: 5 hosts get a new assignment, 2 as before.
+			`Plan: 4 hosts checked: 2 change, 1 is already so, 1 fails; for 2 hosts nothing is new.
   a, b
     ~ Write it [copy] (one)
       update file /etc/x
@@ -107,7 +107,7 @@ func TestUnforeseenIsNoError(t *testing.T) {
 		{Name: "User", Module: "user", Status: api.StatusUnforeseen, Message: "Group ops does not exist", Place: &api.Place{File: "roles/base/tasks/main.yml", Line: 6, Column: 3}},
 		{Name: "File", Status: "changed"},
 	}}}}
-	want := `Plan: 1 host gets a new assignment, 0 as before.
+	want := `Plan: 1 host checked: 1 changes.
   a
     ~ Group [group]
     ~ File
@@ -171,4 +171,34 @@ func FuzzSame(f *testing.F) {
 			t.Fatalf("control characters in %q", got)
 		}
 	})
+}
+
+func TestAnUndefinedVariableOnAllHostsDooms(t *testing.T) {
+	failing := func(msg string) api.PlanGroup {
+		return api.PlanGroup{Hosts: []string{"a"}, Failed: true, Tasks: []api.TaskResult{{Name: "x", Status: "failed", Message: msg}}}
+	}
+	undefined := failing("Error while resolving value for 'msg': 'greetin' is undefined")
+	for _, c := range []struct {
+		name   string
+		groups []api.PlanGroup
+		want   bool
+	}{
+		{"nobody asked", nil, false},
+		{"all", []api.PlanGroup{undefined, undefined}, true},
+		{"one host is well", []api.PlanGroup{undefined, {Hosts: []string{"b"}}}, false},
+		{"a host's own failure", []api.PlanGroup{failing("no package")}, false},
+		{"a result that a check lacks", []api.PlanGroup{failing("object of type 'dict' has no attribute 'stdout'")}, false},
+	} {
+		if _, got := plan.Doomed(&api.Plan{Groups: c.groups}); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestUnitsAreToldOnce(t *testing.T) {
+	got := show(&api.Plan{Declared: 1, Changed: []string{"a"}, Groups: []api.PlanGroup{{Hosts: []string{"a"}, Tasks: []api.TaskResult{{Name: "run", Module: "service", Status: "changed",
+		Changes: []api.Change{{Type: "unit", ID: "cron", Action: "start"}}, Diff: []api.Diff{{Before: `{"state":"stopped"}`, After: `{"state":"started"}`}}}}}}}, plan.Options{})
+	if !strings.Contains(got, "start unit cron") || strings.Contains(got, "stopped") {
+		t.Error(got)
+	}
 }
