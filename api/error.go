@@ -56,7 +56,11 @@ func (e *Error) Error() string {
 		b.WriteString(e.Place.String())
 		b.WriteString(": ")
 	}
-	b.WriteString(e.Message)
+	if e.Remedy == "" {
+		b.WriteString(e.Message)
+	} else {
+		b.WriteString(strings.TrimRight(e.Message, "."))
+	}
 	if e.Field != "" {
 		fmt.Fprintf(&b, " (field %s)", e.Field)
 	}

@@ -34,9 +34,12 @@ func (f *Fleet) compile(ctx context.Context, commit string, t *tree.Tree, hosts 
 	}
 	inv, err := f.o.Inventory(t)
 	if err != nil {
-		return c, c.problem(err)
+		if err := c.problem(err); err != nil {
+			return c, err
+		}
+	} else {
+		c.inv = inv
 	}
-	c.inv = inv
 	in := domain.Input{Commit: commit, Tree: t, Hosts: hosts, Changed: only}
 	for _, comp := range f.o.Compilers {
 		out, err := comp.Compile(ctx, in)
@@ -49,7 +52,7 @@ func (f *Fleet) compile(ctx context.Context, commit string, t *tree.Tree, hosts 
 			}
 			continue
 		}
-		c.problems = append(c.problems, out.Problems...)
+		c.add(out.Problems)
 		c.blobs = append(c.blobs, out.Blobs...)
 		for host, s := range out.Sections {
 			if c.hosts[host] {
@@ -71,8 +74,17 @@ func (c *compiled) problem(err error) error {
 	if len(list) == 0 {
 		return err
 	}
-	c.problems = append(c.problems, list...)
+	c.add(list)
 	return nil
+}
+
+// add notes problems, each once: several compilers may read the same file.
+func (c *compiled) add(list []*api.Error) {
+	for _, e := range list {
+		if !slices.ContainsFunc(c.problems, func(o *api.Error) bool { return o.Code == e.Code && o.Error() == e.Error() }) {
+			c.problems = append(c.problems, e)
+		}
+	}
 }
 
 // flatten finds the errors for people in an error, also in a joined one.

@@ -101,13 +101,22 @@ func (c *compiler) compile(ctx context.Context, in domain.Input) (domain.Output,
 	if err != nil {
 		return domain.Output{}, err
 	}
+	// All that is wrong is told at once: whoever mends it pushes once.
+	var out domain.Output
 	inv, err := readInventory(in.Tree, f)
-	if err != nil {
+	var wrong engine.Problems
+	switch {
+	case err == nil:
+		for _, w := range inv.Warnings() {
+			out.Problems = append(out.Problems, &api.Error{Code: warning, Message: strings.TrimPrefix(w, "/"), Remedy: "it was left out"})
+		}
+	case errors.As(err, &wrong):
+		out.Problems = append(out.Problems, wrong...)
+	default:
 		return domain.Output{}, err
 	}
-	var out domain.Output
-	for _, w := range inv.Warnings() {
-		out.Problems = append(out.Problems, &api.Error{Code: warning, Message: strings.TrimPrefix(w, "/"), Remedy: "it was left out"})
+	if f.Playbook == "" && len(wrong) > 0 {
+		return out, nil
 	}
 	if f.Playbook == "" {
 		out.Problems = append(out.Problems, &api.Error{Code: warning, Message: "there is no playbook yet, so hosts are left as they are",
@@ -115,14 +124,16 @@ func (c *compiler) compile(ctx context.Context, in domain.Input) (domain.Output,
 		return out, nil
 	}
 	project, err := engine.LoadProject(engine.ProjectOptions{Files: engine.Bundle(in.Tree), Playbooks: []string{f.Playbook}, RolesPath: rolesPath, Vault: engine.NoPasswords()})
-	if err == nil {
-		out.Problems = append(out.Problems, relative(project.Check(inv))...)
-	} else {
-		var list engine.Problems
-		if err = problems(err); !errors.As(err, &list) {
-			return domain.Output{}, err
+	var list engine.Problems
+	if err != nil && !errors.As(problems(err), &list) {
+		return domain.Output{}, err
+	}
+	out.Problems = append(out.Problems, plain(relative(project.Check(inv)))...)
+	if inv != nil {
+		for _, p := range relative(project.Idle(inv)) {
+			p.Code = warning
+			out.Problems = append(out.Problems, p)
 		}
-		out.Problems = append(out.Problems, list...)
 	}
 	for _, p := range out.Problems {
 		if p.Code != warning {

@@ -209,3 +209,38 @@ func TestAnINIFileInTheFolderIsRead(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// TestAllErrorsAreToldAtOnce, those of parsing and those of checking, in the
+// inventory and in the playbook, in plain words.
+func TestAllErrorsAreToldAtOnce(t *testing.T) {
+	out := compile(t, domain.Input{Hosts: hosts("a"), Tree: treeOf(t, "inventory/hosts.yml", "all:\n  hosts: [a]\n", "site.yml", `- hosts: all
+  tasks:
+  - import_tasks: gone.yml
+  - user: {name: x, createhome: maybe}
+    notify: of gone.yml
+  - debug: {msg: "{{ 1 + }}"}
+  - ping:
+    when: a ==
+  - cpoy: {src: x, dest: /y}
+`)})
+	var got []string
+	for _, p := range out.Problems {
+		got = append(got, p.Error())
+	}
+	text := strings.Join(got, "\n")
+	for _, want := range []string{"inventory/hosts.yml:2:10: ", "gone.yml", "create_home", "site.yml:6:", "site.yml:8:", "cpoy"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q", want)
+		}
+	}
+	if len(got) != 6 || strings.Contains(text, "<class") || strings.Contains(text, "Valid booleans") || strings.Contains(text, ".;") {
+		t.Errorf("%d errors:\n%s", len(got), text)
+	}
+}
+
+func TestAPlayForNobodyIsAWarning(t *testing.T) {
+	out := compile(t, domain.Input{Hosts: hosts("a"), Tree: treeOf(t, "inventory/hosts", "[web]\na\n[none]\n", "site.yml", "- hosts: wbe\n- hosts: none\n- hosts: localhost\n- hosts: web:bd\n")})
+	if len(out.Problems) != 2 || out.Problems[0].Code == api.CodeInvalid || out.Problems[0].Error() != `site.yml:1:10: no host matches "wbe", so this play does nothing (field hosts); did you mean "web"?` || len(out.Sections) != 1 {
+		t.Errorf("%v", out.Problems)
+	}
+}

@@ -170,7 +170,7 @@ func (c *checker) add(e *api.Error) {
 }
 
 func (c *checker) play(pl *Play) {
-	c.notified, c.brought, c.unsure, c.files = nil, nil, false, map[string]bool{}
+	c.notified, c.brought, c.unsure, c.files = nil, nil, len(c.p.problems) > 0, map[string]bool{} // what was not loaded may hold handlers
 	for _, s := range pl.program {
 		c.nodes(pl, s.nodes)
 	}
