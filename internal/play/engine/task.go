@@ -26,7 +26,6 @@ type outcome struct {
 	ignored bool   // the failure is ignored
 	noLog   bool
 	verbose bool // shown in full without -v
-	quiet   bool
 	deleg   string
 	delegTo *hostState
 	factsTo *hostState

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/crypto/blake2s"
+	//lint:ignore SA1019 the format of bcrypt is made with this cipher
 	"golang.org/x/crypto/blowfish"
 
 	"drover/internal/play/jinja"

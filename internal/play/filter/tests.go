@@ -139,7 +139,7 @@ func (s *set) regexTest(kind string) jinja.Test {
 		switch how {
 		case "match":
 			// A later alternative may match at the start where the first match does not.
-			for m != nil && m.Index != 0 {
+			if m != nil && m.Index != 0 {
 				src, _ := a.String(0, "pattern", "")
 				ic, _ := a.Bool(1, "ignorecase", false)
 				ml, _ := a.Bool(2, "multiline", false)

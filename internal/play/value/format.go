@@ -299,9 +299,7 @@ func parseSpec(s string) (spec, error) {
 		}
 		s = s[1:]
 	}
-	if strings.HasPrefix(s, "z") {
-		s = s[1:]
-	}
+	s = strings.TrimPrefix(s, "z")
 	if strings.HasPrefix(s, "#") {
 		sp.alt = true
 		s = s[1:]
