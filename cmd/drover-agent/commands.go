@@ -35,6 +35,7 @@ func join(ctx context.Context, args []string) error {
 		f.StringVar(&cfg.Name, "name", "", "the host's `name` in the fleet; the machine's own if empty")
 		f.StringVar(&cfg.Address, "address", "", "`address` that people reach the host by")
 		f.StringVar(&cfg.Pin, "ca-fingerprint", "", "`SHA-256` of the fleet's root certificate; without it the machine's own roots are trusted")
+		f.StringVar(&cfg.APIPin, "api-fingerprint", "", "`SHA-256` of the server's certificate, where that is not of the fleet's root")
 		f.StringVar(&cfg.Pin, "pin", "", "the same as --ca-fingerprint")
 		f.BoolVar(&cfg.Force, "force", false, "join although this host is in a fleet already")
 		f.StringVar(&dir, "state", agent.DefaultDir, "`folder` of the agent's state")

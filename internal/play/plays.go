@@ -272,7 +272,7 @@ func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *doma
 	telling.Go(t.run)
 	want := playwire.Options{Verbosity: q.Verbosity, Diff: q.Diff}
 	recap, err := project.Run(ctx, inv, engine.Options{
-		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout)},
+		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout), user: q.User},
 		Events: func(e engine.Event) {
 			b, err := playwire.Encode(want.For(e))
 			if err != nil {
