@@ -38,6 +38,16 @@ type RunDone struct {
 	Host  string `json:"host"`
 	Exit  int    `json:"exit"`            // as in JobDone
 	Error string `json:"error,omitempty"` // why it never ran or was ended
+
+	Report *Report `json:"report,omitempty"` // of a converge: with the tasks that changed or failed
+}
+
+// ConvergeRequest has hosts converge now: POST /v1/converge. The stream is
+// that of a run.
+type ConvergeRequest struct {
+	Hosts   string        `json:"hosts,omitempty"`   // as in RunRequest
+	Check   bool          `json:"check,omitempty"`   // only say what would change
+	Timeout time.Duration `json:"timeout,omitempty"` // nanoseconds; an hour if 0
 }
 
 // RunEnd ends the run.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"sort"
 	"strings"
 	"time"
@@ -159,6 +160,13 @@ func (a *app) host(ctx context.Context, name string) error {
 	if err := c.Call(ctx, "GET", "/v1/events"+urlQuery("host", name, "limit", "10"), nil, &events); err != nil {
 		return err
 	}
+	if last := h.Status.Last; last != nil && last.Failed {
+		// The status has the outcome only; the report, if it is still there, the tasks.
+		var full api.Report
+		if err := c.Call(ctx, "GET", "/v1/hosts/"+url.PathEscape(name)+"/report", nil, &full); err == nil && full.ID == last.ID {
+			h.Status.Last = &full
+		}
+	}
 	a.printHost(&h, events.Items, time.Now())
 	return nil
 }
@@ -196,10 +204,12 @@ func (a *app) printHost(h *api.Host, events []api.Event, now time.Time) {
 	}
 	if r := h.Status.Last; r != nil {
 		add("Last converge", reportText(r, now))
-		add("", r.Message)
 	}
 	for _, p := range pairs {
-		fmt.Fprintf(a.Out, "  %-14s %s\n", p[0], p[1])
+		fmt.Fprintf(a.Out, "  %-14s %s\n", p[0], strings.TrimLeft(indent(wrap(p[1], a.textWidth()-17), 17), " "))
+	}
+	if r := h.Status.Last; r != nil && r.Failed {
+		a.printFailure(r)
 	}
 	if len(events) == 0 {
 		return
@@ -210,6 +220,47 @@ func (a *app) printHost(h *api.Host, events []api.Event, now time.Time) {
 		t.row(since(e.Time, now), e.Type, first(e.Actor, "-"), e.Message)
 	}
 	a.printTable(t)
+}
+
+// printFailure shows the task at which a converge failed, so that it can be read.
+func (a *app) printFailure(r *api.Report) {
+	var failed *api.TaskResult
+	for _, s := range r.Sections {
+		for i, t := range s.Tasks {
+			if t.Status == "failed" || t.Status == "unreachable" {
+				failed = &s.Tasks[i]
+			}
+		}
+	}
+	text := func(s string) { fmt.Fprintln(a.Out, indent(wrap(s, a.textWidth()-4), 4)) }
+	if failed == nil {
+		if r.Message != "" {
+			fmt.Fprintf(a.Out, "\n  %s\n", a.style(bad, "It failed:"))
+			text(r.Message)
+		}
+		return
+	}
+	name := failed.Name
+	if failed.Module != "" && failed.Module != failed.Name {
+		name += " [" + failed.Module + "]"
+	}
+	if failed.Item != "" {
+		name += " (" + failed.Item + ")"
+	}
+	fmt.Fprintf(a.Out, "\n  %s %s\n", a.style(bad, "It failed at"), a.style(bold, oneLine(name)))
+	if failed.Place != nil {
+		text(failed.Place.String())
+	}
+	text(failed.Message)
+	if out, _ := failed.Result["stderr"].(string); strings.TrimSpace(out) != "" && !strings.Contains(failed.Message, strings.TrimSpace(out)) {
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		if len(lines) > 8 {
+			lines = append([]string{"…"}, lines[len(lines)-8:]...)
+		}
+		for _, l := range lines {
+			fmt.Fprintf(a.Out, "    %s\n", a.style(dim, oneLine(l)))
+		}
+	}
 }
 
 func labelText(labels map[string]string) string {

@@ -53,9 +53,9 @@ Begin with:
 	})
 	root.AddCommand(
 		newHostsCommand(a), newHostCommand(a), newEventsCommand(a), newEnrollCommand(a), newLabCommand(a),
-		newCloneCommand(a), newGitCredentialCommand(a), newPlanCommand(a), newRunCommand(a), newPlayCommand(a), newSimCommand(a),
+		newCloneCommand(a), newGitCredentialCommand(a), newPlanCommand(a), newRunCommand(a), newConvergeCommand(a), newPlayCommand(a), newSimCommand(a),
 		newGetCommand(a), newApplyCommand(a), newDiffCommand(a), newDeleteCommand(a), newWaitCommand(a),
-		newServerCommand(a), newLoginCommand(a), newLogoutCommand(a), newTokenCommand(a), newAuditCommand(a),
+		newServerCommand(a), newLoginCommand(a), newLogoutCommand(a), newPersonCommand(a), newTokenCommand(a), newAuditCommand(a),
 		newVersionCommand(a), newExitCodesTopic(),
 	)
 	for _, cmd := range root.Commands() {

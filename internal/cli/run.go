@@ -207,7 +207,7 @@ func (v *runView) finish() error {
 		if err != nil {
 			return err
 		}
-		return v.status()
+		return runStatus(v.end)
 	}
 	slices.SortFunc(v.failed, func(a, b api.RunDone) int { return strings.Compare(a.Host, b.Host) })
 	for i, d := range v.failed {
@@ -222,23 +222,27 @@ func (v *runView) finish() error {
 		fmt.Fprintf(v.Err, "%s %s\n", v.style(bad, fmt.Sprintf("%-*s ✗", v.width, d.Host)), why)
 	}
 	if !v.quiet {
-		sum := fmt.Sprintf("%d ok", v.end.OK)
-		if v.end.Failed > 0 {
-			sum += fmt.Sprintf(", %d failed", v.end.Failed)
-		}
-		if v.end.Lost > 0 {
-			sum += fmt.Sprintf(", %d without an answer", v.end.Lost)
-		}
-		fmt.Fprintf(v.Err, "%s %s\n", sum, v.style(dim, "in "+v.end.Took.Round(10*time.Millisecond).String()))
+		fmt.Fprintf(v.Err, "%s %s\n", runSummary(v.end), v.style(dim, "in "+v.end.Took.Round(10*time.Millisecond).String()))
 	}
-	return v.status()
+	return runStatus(v.end)
 }
 
-func (v *runView) status() error {
+func runSummary(e *api.RunEnd) string {
+	sum := fmt.Sprintf("%d ok", e.OK)
+	if e.Failed > 0 {
+		sum += fmt.Sprintf(", %d failed", e.Failed)
+	}
+	if e.Lost > 0 {
+		sum += fmt.Sprintf(", %d without an answer", e.Lost)
+	}
+	return sum
+}
+
+func runStatus(e *api.RunEnd) error {
 	switch {
-	case v.end.Failed > 0:
+	case e.Failed > 0:
 		return exit(ExitFailed)
-	case v.end.Lost > 0:
+	case e.Lost > 0:
 		return exit(ExitUnreachable)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -62,7 +63,7 @@ func (rs *runs) output(host string, o *api.JobOutput) {
 
 func (rs *runs) done(host string, d *api.JobDone) {
 	if r := rs.get(d.ID); r != nil {
-		r.done(api.RunDone{Host: host, Exit: d.Exit, Error: d.Error})
+		r.done(api.RunDone{Host: host, Exit: d.Exit, Error: d.Error, Report: brief(d.Report)})
 	}
 }
 
@@ -176,7 +177,6 @@ func (rs *runs) end(r *run) {
 
 // serveRun is POST /v1/runs.
 func (p *Play) serveRun(w http.ResponseWriter, req *http.Request) error {
-	ctx := req.Context()
 	var q api.RunRequest
 	if err := domain.Decode(req, &q); err != nil {
 		return err
@@ -184,11 +184,30 @@ func (p *Play) serveRun(w http.ResponseWriter, req *http.Request) error {
 	if err := complete(&q); err != nil {
 		return err
 	}
-	matched, err := p.match(ctx, q.Hosts)
+	return p.onHosts(w, req, &order{
+		id: q.ID, hosts: q.Hosts, timeout: q.Timeout, kind: "run", data: map[string]any{"run": q.ID, "command": cut(q.Command, 500), "hosts": q.Hosts},
+		what:    "a command",
+		message: &api.ToAgent{Job: &api.Job{ID: q.ID, Command: q.Command, User: q.User, Deadline: p.d.Now().Add(q.Timeout).UTC()}},
+	})
+}
+
+// order is what many hosts are told to do at once, while somebody waits.
+type order struct {
+	id, hosts  string
+	timeout    time.Duration
+	kind, what string // of events, and in their words
+	data       map[string]any
+	message    *api.ToAgent
+}
+
+// onHosts has the hosts that match do it, and streams what they say.
+func (p *Play) onHosts(w http.ResponseWriter, req *http.Request, q *order) error {
+	ctx := req.Context()
+	matched, err := p.match(ctx, q.hosts)
 	if err != nil {
 		return err
 	}
-	start := api.RunStart{ID: q.ID, Hosts: make([]string, 0, len(matched))}
+	start := api.RunStart{ID: q.id, Hosts: make([]string, 0, len(matched))}
 	for _, h := range matched {
 		if p.d.Hub.Connected(h) {
 			start.Hosts = append(start.Hosts, h)
@@ -196,31 +215,32 @@ func (p *Play) serveRun(w http.ResponseWriter, req *http.Request) error {
 			start.Away = append(start.Away, h)
 		}
 	}
-	r, err := p.runs.begin(q.ID, start.Hosts)
+	r, err := p.runs.begin(q.id, start.Hosts)
 	if err != nil {
 		return err
 	}
 	defer p.runs.end(r)
-	domain.Note(ctx, "run/"+q.ID, fmt.Sprintf("%d hosts", len(matched)))
+	domain.Note(ctx, q.kind+"/"+q.id, fmt.Sprintf("%d hosts", len(matched)))
 	began := p.d.Now()
-	p.event(ctx, &api.Event{Type: "run.started", Actor: domain.Actor(ctx), Message: fmt.Sprintf("a command runs on %d hosts", len(start.Hosts)),
-		Data: map[string]any{"run": q.ID, "command": cut(q.Command, 500), "hosts": q.Hosts, "count": len(start.Hosts), "away": len(start.Away)}})
+	data := maps.Clone(q.data)
+	data["count"], data["away"] = len(start.Hosts), len(start.Away)
+	p.event(ctx, &api.Event{Type: q.kind + ".started", Actor: domain.Actor(ctx), Message: fmt.Sprintf("%s runs on %d hosts", q.what, len(start.Hosts)), Data: data})
 	stream, err := domain.NewStream(w)
 	if err != nil {
 		return err
 	}
 	if err := stream.Send("", "", api.RunEvent{Start: &start}); err == nil {
-		err = p.drive(ctx, stream, r, &q, start)
+		err = p.drive(ctx, stream, r, q, start)
 		if err != nil {
-			p.log.Debug("a run's reader left", "run", q.ID, "error", err)
+			p.log.Debug("a run's reader left", "run", q.id, "error", err)
 		}
 	}
 	if left := r.rest("nobody waits for it any more"); len(left) > 0 {
-		p.d.Hub.Broadcast(left, &api.ToAgent{Cancel: &api.Cancel{ID: q.ID}})
+		p.d.Hub.Broadcast(left, &api.ToAgent{Cancel: &api.Cancel{ID: q.id}})
 	}
 	end := api.RunEnd{OK: r.ok, Failed: r.failed, Lost: r.lost + len(start.Away), Took: p.d.Now().Sub(began)}
-	p.event(ctx, &api.Event{Type: "run.ended", Actor: domain.Actor(ctx), Message: fmt.Sprintf("a command ended: %d well, %d failed, %d without an answer", end.OK, end.Failed, end.Lost),
-		Data: map[string]any{"run": q.ID, "ok": end.OK, "failed": end.Failed, "lost": end.Lost, "seconds": end.Took.Seconds()}})
+	p.event(ctx, &api.Event{Type: q.kind + ".ended", Actor: domain.Actor(ctx), Message: fmt.Sprintf("%s ended: %d well, %d failed, %d without an answer", q.what, end.OK, end.Failed, end.Lost),
+		Data: map[string]any{"run": q.id, "ok": end.OK, "failed": end.Failed, "lost": end.Lost, "seconds": end.Took.Seconds()}})
 	_ = stream.Send("", "", api.RunEvent{End: &end})
 	return nil
 }
@@ -248,12 +268,11 @@ func complete(q *api.RunRequest) error {
 
 // drive sends the command and passes on what comes, in few large pieces: the
 // first at once, later ones as they gather.
-func (p *Play) drive(ctx context.Context, stream *domain.Stream, r *run, q *api.RunRequest, start api.RunStart) error {
-	job := &api.Job{ID: q.ID, Command: q.Command, User: q.User, Deadline: p.d.Now().Add(q.Timeout).UTC()}
-	for host, err := range p.d.Hub.Broadcast(start.Hosts, &api.ToAgent{Job: job}) {
+func (p *Play) drive(ctx context.Context, stream *domain.Stream, r *run, q *order, start api.RunStart) error {
+	for host, err := range p.d.Hub.Broadcast(start.Hosts, q.message) {
 		r.done(api.RunDone{Host: host, Exit: -1, Error: err.Error()})
 	}
-	limit := time.NewTimer(q.Timeout + grace)
+	limit := time.NewTimer(q.timeout + grace)
 	defer limit.Stop()
 	beat := time.NewTicker(domain.HeartbeatEvery)
 	defer beat.Stop()

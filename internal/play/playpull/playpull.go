@@ -198,17 +198,25 @@ type local struct {
 
 	mu     sync.Mutex
 	calls  int
-	failed bool // the last request's module failed
+	failed int // the number of the last request whose module failed
 }
 
-// last is the number of the last request, or nobody if its module did not fail.
-func (l *local) last() int {
+// count is how many requests there were.
+func (l *local) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.failed {
+	return l.calls
+}
+
+// first is the first request after so many, if the module of that or of a
+// later one failed; nobody if not.
+func (l *local) first(calls int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed <= calls {
 		return nobody
 	}
-	return l.calls
+	return calls + 1
 }
 
 func (l *local) Connect(_ context.Context, t engine.Target) (engine.Conn, error) {
@@ -235,8 +243,11 @@ func (c counted) Run(ctx context.Context, req *module.Request) (*module.Result, 
 	res, err := c.Conn.Run(ctx, req)
 	c.l.mu.Lock()
 	c.l.calls++
-	c.l.failed = err == nil && res.Failed
-	over := c.l.failed && req.Check && c.l.calls >= c.l.from
+	failed := err == nil && res.Failed
+	if failed {
+		c.l.failed = c.l.calls
+	}
+	over := failed && req.Check && c.l.calls >= c.l.from
 	c.l.mu.Unlock()
 	if !over {
 		return res, err
@@ -257,7 +268,8 @@ type collector struct {
 	repo    repoPaths
 	check   bool
 	conn    *local
-	stop    int // request of the last task that failed: what ended the play, unless it was rescued
+	begun   int // requests before the running task
+	stop    int // first request of the last task that failed: what ended the play, unless it was rescued
 	tasks   []api.TaskResult
 	items   int // results of the running task's loop items
 	changes int
@@ -269,7 +281,7 @@ type collector struct {
 func (c *collector) event(e engine.Event) {
 	switch e.Kind {
 	case engine.EventTask, engine.EventHandler:
-		c.items, c.over = 0, false
+		c.items, c.over, c.begun = 0, false, c.conn.count()
 	case engine.EventItem:
 		if e.Host == c.host && e.Result != nil {
 			c.items++
@@ -344,8 +356,8 @@ func (c *collector) judge(t *api.TaskResult, e engine.Event, values map[string]a
 		}
 	case t.Status != "failed" || e.Handler:
 		return
-	case c.stop == nobody || c.items <= 1:
-		c.stop = c.conn.last()
+	default:
+		c.stop = c.conn.first(c.begun)
 	}
 	if c.changes == 0 && (!passed || c.passed == 1) {
 		return // nothing would come before it

@@ -228,7 +228,7 @@ func files() map[string]string {
 		"plain.yml":                 strings.Replace(strings.Split(site, "  handlers:")[0], "      notify: reload\n", "", 1),
 		"broken.yml":                "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: fine\n      copy: {content: x, dest: /srv/fine}\n    - name: not fine\n      fail: {msg: no way}\n",
 		"first.yml":                 first,
-		"roles/base/tasks/main.yml": "- name: user\n  user: {name: ops, group: ops}\n- name: wrong in a role\n  copy: {src: nothing, dest: /srv/x}\n  when: fail_in_role is defined\n",
+		"roles/base/tasks/main.yml": "- name: made\n  file: {path: /srv/made, state: file}\n  when: loop_only is undefined\n- name: wrong in a role\n  copy: {src: nothing, dest: /srv/x}\n  when: fail_in_role is defined\n",
 		"empty.yml":                 "- hosts: db\n  tasks: []\n",
 	}
 }
@@ -324,13 +324,13 @@ func TestFirstPush(t *testing.T) {
 		return res, got
 	}
 	res, got := check("")
-	want := "not there, and it does not matter: ignored; truly wrong: skipped; group: changed; base : user: unforeseen; base : wrong in a role: skipped; " +
+	want := "not there, and it does not matter: ignored; truly wrong: skipped; group: changed; base : made: unforeseen; base : wrong in a role: skipped; " +
 		"in it one: unforeseen; in it two: unforeseen; last: changed; asks what is not known: skipped; behind it: changed"
 	if s := strings.Join(got, "; "); s != want || res.Failed || res.Failures != 0 || res.Changes != 3 {
 		t.Errorf("got  %s\nwant %s\n%+v", s, want, res)
 	}
 	for _, task := range res.Tasks {
-		if task.Name == "base : user" && (task.Place.String() != "roles/base/tasks/main.yml:1:3" || !strings.Contains(task.Message, "ops")) {
+		if task.Name == "base : made" && (task.Place.String() != "roles/base/tasks/main.yml:1:3" || !strings.Contains(task.Message, "absent")) {
 			t.Errorf("place %v: %s", task.Place, task.Message)
 		}
 	}
@@ -338,6 +338,12 @@ func TestFirstPush(t *testing.T) {
 	// Nothing that would come before it can make it work.
 	res, got = check("wrong: true")
 	if !res.Failed || res.Failures != 1 || got[1] != "truly wrong: failed" || got[len(got)-1] != "behind it: changed" || !strings.Contains(res.Message, "first.yml:9:7") {
+		t.Errorf("%v %+v", got, res)
+	}
+
+	// A loop stops it as well.
+	res, got = check("loop_only: true")
+	if res.Failed || got[len(got)-1] != "behind it: changed" || strings.Join(got, "; ") != strings.Replace(want, "base : made: unforeseen", "base : made: skipped", 1) {
 		t.Errorf("%v %+v", got, res)
 	}
 
