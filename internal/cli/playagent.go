@@ -53,7 +53,7 @@ func (a *app) playAgents(ctx context.Context, args []string, f *playFlags, o eng
 			return a.playError(err, engine.ExitError)
 		}
 	}
-	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: args, RolesPath: req.RolesPath, ExtraVars: extra, Vault: vault})
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: files, Playbooks: args, RolesPath: req.RolesPath, ExtraVars: extra, Vault: vault, Env: o.Env})
 	if err != nil {
 		return a.playError(err, playbookExit(err))
 	}

@@ -92,7 +92,7 @@ func (p *Play) load(ctx context.Context, t *tree.Tree, q *api.PlayRequest) (*eng
 	if len(roles) == 0 {
 		roles = rolesPath
 	}
-	project, err := engine.LoadProject(engine.ProjectOptions{Files: uploaded(t, q), Playbooks: q.Playbooks, RolesPath: roles, ExtraVars: q.ExtraVars, Vault: vault(q)})
+	project, err := engine.LoadProject(engine.ProjectOptions{Files: uploaded(t, q), Playbooks: q.Playbooks, RolesPath: roles, ExtraVars: q.ExtraVars, Vault: vault(q), Env: q.Env})
 	if err != nil {
 		return nil, nil, first(wrong(q, err))
 	}
