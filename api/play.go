@@ -60,8 +60,9 @@ type Report struct {
 	ID       string            `json:"id"` // unique for ever
 	Host     string            `json:"host"`
 	Commit   string            `json:"commit"`
-	Hash     string            `json:"hash"`   // of the assignment
-	Reason   string            `json:"reason"` // new timer start request
+	Hash     string            `json:"hash"`            // of the assignment
+	Reason   string            `json:"reason"`          // new timer start request
+	Agent    string            `json:"agent,omitempty"` // the agent's version
 	Start    time.Time         `json:"start"`
 	Duration time.Duration     `json:"duration"`
 	Changed  bool              `json:"changed"`

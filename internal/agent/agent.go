@@ -265,7 +265,7 @@ func (a *Agent) receiver(ctx context.Context) {
 		}
 		a.log.Error("cannot take an assignment", "commit", spec.Commit, "error", err)
 		if failures == 0 {
-			a.report(&api.Report{Commit: spec.Commit, Hash: spec.Hash, Reason: "new", Start: time.Now().UTC(), Failed: true, Message: err.Error()})
+			a.report(&api.Report{Commit: spec.Commit, Hash: spec.Hash, Reason: "new", Agent: a.cfg.Version, Start: time.Now().UTC(), Failed: true, Message: err.Error()})
 		}
 		if api.CodeOf(err) == api.CodeInvalid {
 			continue

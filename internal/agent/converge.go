@@ -176,7 +176,7 @@ func (a *Agent) apply(ctx context.Context, spec *api.AssignmentSpec, reason stri
 	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %s", limit.Round(time.Second)))
 	defer stop()
 	start := time.Now()
-	r := &api.Report{Commit: spec.Commit, Hash: spec.Hash, Reason: reason, Start: start.UTC(), Sections: make(map[string]api.Result, len(spec.Sections))}
+	r := &api.Report{Commit: spec.Commit, Hash: spec.Hash, Reason: reason, Agent: a.cfg.Version, Start: start.UTC(), Sections: make(map[string]api.Result, len(spec.Sections))}
 	for _, s := range spec.Sections {
 		res := a.section(ctx, s, apply)
 		if res.Failed {

@@ -113,7 +113,7 @@ func (p *presence) settle(ctx context.Context, now time.Time) {
 		delete(p.away, host)
 		p.known[host] = false
 		gone[host] = since
-		events = append(events, &api.Event{Type: "host.disconnected", Host: host, Time: since.UTC(), Message: host + " is away"})
+		events = append(events, &api.Event{Type: "host.disconnected", Host: host, Message: host + " is away", Data: map[string]any{"since": since.UTC()}})
 	}
 	p.mu.Unlock()
 	p.f.event(ctx, events...)

@@ -83,6 +83,11 @@ func TestPushWithErrorsIsRefused(t *testing.T) {
 	if n := len(w.events("revision.refused")); n != 2 {
 		t.Errorf("%d refusals were recorded, want 2", n)
 	}
+	var audit struct{ Items []api.AuditEntry }
+	if err := w.call(w.token, "GET", "/v1/audit?object=revision/*&limit=1", nil, &audit); err != nil || len(audit.Items) != 1 ||
+		audit.Items[0].Result != string(api.CodeInvalid) || !strings.HasPrefix(audit.Items[0].Detail, "refused: 1 error: ") || !strings.Contains(audit.Items[0].Detail, "no module BAD") {
+		t.Errorf("audit: %+v, %v", audit.Items, err)
+	}
 	// Another branch may hold anything, and says what main would say.
 	out, err = w.push(w.token, "main:refs/heads/draft")
 	if err != nil {
@@ -151,6 +156,13 @@ func TestReportsCountOnce(t *testing.T) {
 	}
 	if got := w.host("web-1").Status.Last.ID; got != fresh {
 		t.Errorf("the last report is %s, want %s", got, fresh)
+	}
+
+	// What another agent writes otherwise is no drift.
+	other := a.report(&api.Report{Reason: "start", Agent: "v2", Changed: true, Sections: map[string]api.Result{"play": {Changed: true, Changes: 1}}})
+	w.until("it is acknowledged", func() bool { return a.acked(other) })
+	if n := len(w.events("host.drifted")); n != 1 {
+		t.Errorf("%d drifts after an update of the agent, want 1", n)
 	}
 
 	bad := a.report(&api.Report{Reason: "timer", Failed: true, Message: "cannot install nginx", Sections: map[string]api.Result{"play": {Failed: true, Failures: 1,

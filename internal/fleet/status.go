@@ -184,10 +184,14 @@ func (f *Fleet) reportEvents(before *api.Host, r *api.Report) []*api.Event {
 		for _, s := range r.Sections {
 			n += s.Changes
 		}
-		if r.Reason != "new" && last != nil && last.Hash == r.Hash && !last.Failed {
-			add("host.drifted", "%s had drifted: %s", r.Host, counted(n, "thing was put right", "things were put right"))
-		} else {
+		switch {
+		case r.Reason == "new" || last == nil || last.Hash != r.Hash || last.Failed:
 			add("host.changed", "%s changed: %s", r.Host, counted(n, "thing", "things"))
+		case r.Agent != last.Agent:
+			// Another agent may write the same state otherwise.
+			add("host.changed", "%s changed with agent %s: %s", r.Host, firstOf(r.Agent, "of another version"), counted(n, "thing", "things"))
+		default:
+			add("host.drifted", "%s had drifted: %s", r.Host, counted(n, "thing was put right", "things were put right"))
 		}
 	}
 	switch {
