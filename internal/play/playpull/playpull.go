@@ -310,7 +310,7 @@ func (c *collector) add(e engine.Event) {
 		t.Place = e.Place
 	}
 	t.Place = c.repo.place(t.Place)
-	t.Message = c.repo.text(t.Message)
+	t.Message = reason(c.repo.text(t.Message))
 	values := t.Result
 	t.Result = nil
 	switch {
@@ -352,7 +352,7 @@ func (c *collector) judge(t *api.TaskResult, e engine.Event, values map[string]a
 		}
 		if t.Status = "failed"; t.Message == "" && !e.NoLog {
 			t.Message, _ = values["msg"].(string)
-			t.Message = c.repo.text(t.Message)
+			t.Message = reason(c.repo.text(t.Message))
 		}
 	case t.Status != "failed" || e.Handler:
 		return
