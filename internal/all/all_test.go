@@ -115,6 +115,7 @@ type host struct {
 	root string
 	mu   sync.Mutex
 	has  *api.AssignmentSpec
+	user string        // of the last session
 	got  chan struct{} // an assignment came
 	over chan struct{}
 	run  func(h *host, j *api.Job)
@@ -166,6 +167,9 @@ func (x *host) loop() {
 			pipes[m.Cancel.ID].Break(io.EOF)
 		case m.Job != nil && m.Job.Session:
 			id := m.Job.ID
+			x.mu.Lock()
+			x.user = m.Job.User
+			x.mu.Unlock()
 			p := link.NewPipe(context.Background(), id, func(ctx context.Context, f *api.Frame) error {
 				return x.conn.Send(ctx, &api.ToServer{Session: f})
 			})
@@ -414,7 +418,7 @@ func upload(t *testing.T, q api.PlayRequest, files ...string) io.Reader {
 func TestAPlayRunsThroughAgents(t *testing.T) {
 	h := newHouse(t)
 	one, two := h.add("web-1", nil, nil), h.add("web-2", nil, nil)
-	body := upload(t, api.PlayRequest{Playbooks: []string{"p.yml"}, Inventory: []string{"web-1,web-2,"}, ExtraVars: map[string]any{"who": "ada"}},
+	body := upload(t, api.PlayRequest{Playbooks: []string{"p.yml"}, Inventory: []string{"web-1,web-2,"}, ExtraVars: map[string]any{"who": "ada"}, User: "worker"},
 		"p.yml", "- hosts: all\n  gather_facts: false\n  tasks:\n  - copy:\n      content: 'hello {{ who }} from {{ inventory_hostname }}'\n      dest: /motd\n")
 	resp, err := h.api.Do(t.Context(), http.MethodPost, "/v1/plays", body, http.Header{"Content-Type": {"application/x-tar"}})
 	if err != nil {
@@ -444,6 +448,11 @@ func TestAPlayRunsThroughAgents(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(x.root, "motd")); err != nil || string(b) != "hello ada from "+x.name {
 			t.Errorf("%s: %q, %v", x.name, b, err)
 		}
+		x.mu.Lock()
+		if x.user != "worker" {
+			t.Errorf("the session on %s is of %q", x.name, x.user)
+		}
+		x.mu.Unlock()
 	}
 
 	// What is wrong is said before any host is touched.
