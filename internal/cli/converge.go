@@ -62,7 +62,7 @@ func (a *app) converge(ctx context.Context, q api.ConvergeRequest) error {
 	})
 	p.End()
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	return v.finish()
 }

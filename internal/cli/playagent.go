@@ -237,7 +237,7 @@ func (a *app) uploadPlay(ctx context.Context, body io.Reader, out *playPrinter) 
 		if err == nil {
 			err = errors.New("the server ended the play's stream before the play")
 		}
-		return err
+		return stopped(ctx, err)
 	}
 	recap.Order = end.Order
 	for h, m := range end.Recap {

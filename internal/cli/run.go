@@ -63,9 +63,17 @@ func (a *app) run(ctx context.Context, q api.RunRequest) error {
 	})
 	p.End()
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	return v.finish()
+}
+
+// stopped is the end of a stream: when it was Ctrl-C that ended it, that.
+func stopped(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // runResult is one host of a run, for -o json.
