@@ -300,7 +300,7 @@ func TestRestartGoesOnWithWhatIsOnDisk(t *testing.T) {
 		t.Errorf("the host is %q", is)
 	}
 	// What it did arrives when a server is back, once.
-	h = begin(t, s, dir, &executor{is: "one"}, nil)
+	begin(t, s, dir, &executor{is: "one"}, nil)
 	s.until(func() bool { return len(s.reports) >= 3 })
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -193,12 +193,6 @@ func (s *spool) acknowledged(id string) {
 	}
 }
 
-func (s *spool) len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.entries)
-}
-
 func (s *spool) clear() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -233,10 +231,4 @@ func newLogoutCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-// decodeInto is a JSON round trip from one shape to another.
-func decodeInto(v, out any) error {
-	b, err := json.Marshal(v)
-	return errors.Join(err, json.Unmarshal(b, out))
 }

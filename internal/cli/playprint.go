@@ -20,8 +20,6 @@ type playPrinter struct {
 	diff    bool
 	colour  bool
 	width   int
-	last    string // title that was printed last
-	quick   bool
 }
 
 func newPlayPrinter(a *app, verbose int, diff bool) *playPrinter {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sort"
 	"sync"
 	"time"
 
@@ -437,12 +436,3 @@ func hashOf(sections []api.Section) string {
 
 // emptyHash is that of an assignment without sections: be left alone.
 var emptyHash = hashOf(nil)
-
-func names(hosts []*api.Host) []string {
-	out := make([]string, len(hosts))
-	for i, h := range hosts {
-		out[i] = h.Name
-	}
-	sort.Strings(out)
-	return out
-}

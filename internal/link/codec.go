@@ -58,16 +58,16 @@ const (
 
 // refusal turns err into a status and its trailer, so that the other end gets
 // the same *api.Error that this end returned.
-func refusal(err error) (error, metadata.MD) {
+func refusal(err error) (metadata.MD, error) {
 	var e *api.Error
 	if !errors.As(err, &e) {
 		e = api.Errorf(api.CodeInternal, "%v", err)
 	}
 	data, jsonErr := json.Marshal(e)
 	if jsonErr != nil {
-		return status.Error(codes.Internal, e.Message), nil
+		return nil, status.Error(codes.Internal, e.Message)
 	}
-	return status.Error(grpcCode(e.Code), e.Error()), metadata.Pairs(errorKey, string(data))
+	return metadata.Pairs(errorKey, string(data)), status.Error(grpcCode(e.Code), e.Error())
 }
 
 func grpcCode(c api.Code) codes.Code {

@@ -150,7 +150,7 @@ func (d *netDialer) open(ctx context.Context, addr string) (*netConn, error) {
 			return c, nil
 		}),
 		grpc.WithTransportCredentials(standing{}),
-		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck(),
 		grpc.WithIdleTimeout(0),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(MaxMessage+chunkSize), grpc.MaxCallSendMsgSize(MaxMessage)),

@@ -56,7 +56,7 @@ func (h *Hub) Serve(ctx context.Context, l net.Listener, cfg ServerConfig) error
 		grpc.ForceServerCodecV2(codec{}),
 		// TLS has a buffer for reading, so that another one would be 4 KB a host
 		// for nothing; the one for writing is taken only while something is written.
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(bufferSize), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(bufferSize),
 		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage+chunkSize),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.MaxConcurrentStreams(32),
@@ -148,7 +148,7 @@ func (s *service) renew(ctx context.Context, decode func(any) error) (any, error
 		return s.hub.renew(ctx, who.host, req)
 	}()
 	if err != nil {
-		err, trailer := refusal(err)
+		trailer, err := refusal(err)
 		_ = grpc.SetTrailer(ctx, trailer) // without it the status alone says why
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (s *service) blob(stream grpc.ServerStream) error {
 		}
 	}()
 	if err != nil {
-		err, trailer := refusal(err)
+		trailer, err := refusal(err)
 		stream.SetTrailer(trailer)
 		return err
 	}
@@ -232,7 +232,7 @@ func (s *service) connect(stream grpc.ServerStream) error {
 	if err == io.EOF {
 		return nil
 	}
-	err, trailer := refusal(err)
+	trailer, err := refusal(err)
 	stream.SetTrailer(trailer)
 	return err
 }

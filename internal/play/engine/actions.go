@@ -3,7 +3,6 @@ package engine
 import (
 	"drover/internal/play/inventory"
 	"drover/internal/play/source"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path"
@@ -534,9 +533,4 @@ func (r *run) waitForConnection(s *scope, o *outcome, args *value.Dict, deleg *h
 			return nil
 		}
 	}
-}
-
-func jsonText(v value.Value) (string, error) {
-	b, err := json.Marshal(value.ToGo(v))
-	return string(b), err
 }

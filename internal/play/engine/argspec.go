@@ -244,12 +244,11 @@ func coerce(typ string, v value.Value) (value.Value, string) {
 		}
 		return nil, fmt.Sprintf("The value '%s' is not a valid boolean. Valid booleans include: 0, 1, 'on', 'off', 'yes', 'no', 'true', 'false', 't', 'f', 'y', 'n'", value.Str(v))
 	case "int":
-		switch v.(type) {
+		switch f := v.(type) {
 		case int64, bool:
 			i, _ := source.Int(v)
 			return i, ""
 		case float64:
-			f := v.(float64)
 			if f == float64(int64(f)) {
 				return int64(f), ""
 			}

@@ -35,8 +35,6 @@ type frame struct {
 	block  *Block
 	// handlers is set on the frame of a flush: idx walks the play's handlers.
 	handlers bool
-	pending  map[*Task]bool
-	end      *roleRun // meta: end_role ends this frame
 }
 
 // newCursor begins a play's program.

@@ -23,9 +23,7 @@ func (l *loader) finish(t *Task, n *yaml.Node) []node {
 		return nil
 	}
 	if l.late {
-		for _, e := range t.checkArgs() {
-			l.errs = append(l.errs, e)
-		}
+		l.errs = append(l.errs, t.checkArgs()...)
 	}
 	return []node{t}
 }

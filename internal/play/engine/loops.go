@@ -55,7 +55,7 @@ func listed(v value.Value) value.Value {
 // loopTerms templates the terms of with_NAME. A term that is undefined is left
 // out for first_found, an error otherwise.
 func (r *run) loopTerms(s *scope, t *Task) ([]value.Value, error) {
-	list := []value.Value{t.loop.v}
+	var list []value.Value
 	if l, ok := t.loop.v.(*value.List); ok {
 		list = l.Items
 	} else {

@@ -99,7 +99,6 @@ type Task struct {
 	local    bool   // local_action
 	argsText bool   // the arguments were written as k=v text
 	apply    *yaml.Node
-	order    int
 }
 
 // Play is one play of a playbook.
@@ -114,7 +113,6 @@ type Play struct {
 	roles     []*roleRun
 	handlers  []*Task
 	program   []section
-	taskCount int
 }
 
 // section is one stretch of a play: after each the handlers are flushed.
@@ -137,7 +135,6 @@ type prompt struct {
 type roleDef struct {
 	name string // last part, or the name as it was asked for
 	path string
-	fqcn string
 	meta *roleMeta
 }
 

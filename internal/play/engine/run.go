@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -90,7 +89,6 @@ type playRun struct {
 	end      bool // meta: end_play, end_batch
 	endPlay  bool
 	program  []node
-	order    int
 }
 
 // Run runs the project's plays on the inventory's hosts. The error says why a
@@ -712,13 +710,4 @@ func (s *sources) open(sum string) (io.ReadCloser, error) {
 		return nil, api.Errorf(api.CodeNotFound, "cannot open the source %s: no task of this run brought it", sum)
 	}
 	return f()
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
 }

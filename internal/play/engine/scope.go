@@ -27,7 +27,6 @@ type scope struct {
 	ctx  context.Context
 	busy map[string]bool
 	kept map[string]value.Value
-	all  []value.Value // hosts of the play etc., made once
 
 	delegated *value.Dict
 }
