@@ -40,6 +40,8 @@ type Kind struct {
 	// ReadOnly marks a kind that only the server writes: the generic API
 	// offers no writes. The others take away one verb each.
 	ReadOnly, NoCreate, NoUpdate, NoDelete bool
+	// Made says how one is made where the generic API does not: a remedy.
+	Made string
 
 	// BeforeWrite checks or completes an object that somebody writes; old is
 	// nil when it is created. Status has been set to the stored one before.

@@ -102,7 +102,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	watch, err := boolParam(r.URL.Query().Get("watch"), "watch")
+	watch, err := flagParam(r.URL.Query(), "watch")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"reflect"
 	"sort"
 	"strconv"
@@ -152,7 +153,7 @@ func (k *kindAPI) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	watch, err := boolParam(q.Get("watch"), "watch")
+	watch, err := flagParam(q, "watch")
 	if err != nil {
 		return err
 	}
@@ -358,7 +359,12 @@ func (k *kindAPI) write(w http.ResponseWriter, r *http.Request, make func(old ap
 			return err
 		}
 		if old == nil && k.kind.NoCreate {
-			return k.explain(ctx, name, api.Errorf(api.CodeNotFound, ""))
+			err := k.explain(ctx, name, api.Errorf(api.CodeNotFound, ""))
+			var e *api.Error
+			if k.kind.Made != "" && api.CodeOf(err) == api.CodeNotFound && errors.As(err, &e) {
+				return e.WithRemedy("%s", k.kind.Made)
+			}
+			return err
 		}
 		given := o.Metadata().Revision
 		if given != 0 && (old == nil || given != old.Metadata().Revision) {
@@ -533,4 +539,12 @@ func boolParam(s, name string) (bool, error) {
 		return true, nil
 	}
 	return false, &api.Error{Code: api.CodeInvalid, Field: name, Message: fmt.Sprintf("%q is neither true nor false", s)}
+}
+
+// flagParam is boolParam of a parameter that may also stand alone: ?watch.
+func flagParam(q url.Values, name string) (bool, error) {
+	if q.Has(name) && q.Get(name) == "" {
+		return true, nil
+	}
+	return boolParam(q.Get(name), name)
 }

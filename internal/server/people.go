@@ -70,7 +70,7 @@ func (s *Server) accessDomain() domain.Domain {
 	return domain.Domain{Name: "access", Doc: "Who may do what.",
 		Kinds: []domain.Kind{
 			{Name: "person", Plural: "people", Short: []string{"persons"}, Doc: "Somebody who signs in with a password.", New: func() api.Object { return &api.Person{} },
-				Read: domain.Admin(), Write: domain.Admin(), NoCreate: true,
+				Read: domain.Admin(), Write: domain.Admin(), NoCreate: true, Made: "make one by `drover person create NAME --role ROLE`, which asks for the password",
 				BeforeWrite: func(ctx context.Context, old, o api.Object) error {
 					p := o.(*api.Person)
 					if p.Spec.Role == api.RoleAdmin && !p.Spec.Disabled {

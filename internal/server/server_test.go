@@ -251,6 +251,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		{"over the object's limit", "PUT", "/v1/widgets/a", big[:100<<10] + `"}}`, 413, []string{"too_large"}},
 		{"bad selector", "GET", "/v1/widgets?selector=a=b=c", "", 422, []string{`"field":"selector"`}},
 		{"bad limit", "GET", "/v1/widgets?limit=many", "", 422, []string{`"field":"limit"`}},
+		{"flag alone", "GET", "/v1/widgets?watch&from=x", "", 422, []string{`"field":"from"`}}, // only a watch reads it
 		{"bad flag", "GET", "/v1/widgets?watch=perhaps", "", 422, []string{`"field":"watch"`}},
 		{"no such path", "GET", "/v1/widgts", "", 404, []string{"did you mean /v1/widgets?"}},
 		{"no such method", "POST", "/v1/version", "", 405, []string{"use GET"}},
