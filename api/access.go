@@ -81,7 +81,7 @@ type TokenSpec struct {
 
 // TokenStatus says what became of it.
 type TokenStatus struct {
-	Used   time.Time `json:"used,omitzero"` // last use, to the hour; for a join token the use
+	Used   time.Time `json:"used,omitzero"` // last use, to the minute; for a join token the use
 	UsedBy string    `json:"usedBy,omitempty"`
 }
 
@@ -96,7 +96,8 @@ func (t *Token) Validate() error {
 // Columns of the token table.
 func (*Token) Columns() []Column {
 	return []Column{{Head: "NAME", Path: "name"}, {Head: "PERSON", Path: "spec.person"}, {Head: "ROLE", Path: "spec.role"},
-		{Head: "JOIN", Path: "spec.join"}, {Head: "EXPIRES", Path: "spec.expires"}, {Head: "USED", Path: "status.used"}, {Head: "NOTE", Path: "spec.note"}}
+		{Head: "JOIN", Path: "spec.join"}, {Head: "HOST", Path: "spec.host"}, {Head: "EXPIRES", Path: "spec.expires"},
+		{Head: "USED", Path: "status.used"}, {Head: "USED BY", Path: "status.usedBy"}, {Head: "NOTE", Path: "spec.note"}}
 }
 
 // AuditEntry is one line of the audit: a mutation, who did it, and the chain.

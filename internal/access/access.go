@@ -252,12 +252,12 @@ func (a *Access) Check(ctx context.Context, token string) (Identity, error) {
 			id.Role = p.Spec.Role
 		}
 	}
-	if hour := now.UTC().Truncate(time.Hour); t.Status.Used.Before(hour) {
+	if minute := now.UTC().Truncate(time.Minute); t.Status.Used.Before(minute) {
 		_, err := a.tokens.UpdateStatus(ctx, t.Name, func(t *api.Token) error {
-			if !t.Status.Used.Before(hour) {
+			if !t.Status.Used.Before(minute) {
 				return errNothing
 			}
-			t.Status.Used = hour
+			t.Status.Used = minute
 			return nil
 		})
 		if err != nil && !errors.Is(err, errNothing) {
@@ -385,10 +385,10 @@ func (a *Access) UseJoin(ctx context.Context, token, host string, with ...store.
 }
 
 // Sweep removes what is of no more use: sessions that have expired, join
-// tokens a week after their use or expiry, hashes without their owner.
+// tokens a day after their use or expiry, hashes without their owner.
 func (a *Access) Sweep(ctx context.Context) error {
 	now := a.o.Now()
-	week := now.Add(-7 * 24 * time.Hour)
+	day := now.Add(-24 * time.Hour)
 	var errs []error
 	drop := func(err error) { errs = append(errs, ignoreMissing(err)) }
 	errs = append(errs, a.sessions.Scan(ctx, func(s *session) error {
@@ -398,7 +398,7 @@ func (a *Access) Sweep(ctx context.Context) error {
 		return nil
 	}))
 	errs = append(errs, a.tokens.Scan(ctx, func(t *api.Token) error {
-		if t.Spec.Join && (t.Spec.Expires.Before(week) || !t.Status.Used.IsZero() && t.Status.Used.Before(week)) {
+		if t.Spec.Join && (t.Spec.Expires.Before(day) || !t.Status.Used.IsZero() && t.Status.Used.Before(day)) {
 			drop(a.DeleteToken(ctx, t.Name))
 		}
 		return nil
