@@ -103,9 +103,9 @@ func (a *app) audit(ctx context.Context, query string) error {
 		return a.printValue(list.Items)
 	}
 	now := time.Now()
-	t := newTable("SEQ", "WHEN", "WHO", "ACTION", "OBJECT", "RESULT", "FROM")
+	t := newTable("SEQ", "WHEN", "WHO", "ACTION", "OBJECT", "RESULT", "FROM", "DETAIL")
 	for _, e := range list.Items {
-		t.row(fmt.Sprint(e.Seq), since(e.Time, now), e.Actor, e.Action, first(e.Object, "-"), e.Result, first(e.Remote, "-"))
+		t.row(fmt.Sprint(e.Seq), since(e.Time, now), e.Actor, e.Action, first(e.Object, "-"), e.Result, first(e.Remote, "-"), first(e.Detail, "-"))
 	}
 	a.printTable(t)
 	return nil

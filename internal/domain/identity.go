@@ -22,6 +22,7 @@ type requestInfo struct {
 	id, remote string
 	object     string
 	detail     string
+	failure    api.Code
 }
 
 // WithIdentity gives ctx an identity; the server does so for every request.
@@ -67,6 +68,13 @@ func Noted(ctx context.Context) (object, detail string) {
 	i := info(ctx)
 	return i.object, i.detail
 }
+
+// NoteFailure tells the audit how a request ended whose answer does not say so:
+// git is answered that its push was read, whatever became of it.
+func NoteFailure(ctx context.Context, code api.Code) { info(ctx).failure = code }
+
+// NotedFailure is what NoteFailure was told, "" if nothing.
+func NotedFailure(ctx context.Context) api.Code { return info(ctx).failure }
 
 func info(ctx context.Context) *requestInfo {
 	if i, ok := ctx.Value(requestKey{}).(*requestInfo); ok {

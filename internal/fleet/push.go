@@ -24,8 +24,13 @@ type judge struct {
 
 // Judge reads a pushed branch. main must be without errors; other branches are
 // told what main would be told.
-func (j *judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
+func (j *judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) (err error) {
 	f := j.f
+	defer func() {
+		if err != nil {
+			domain.NoteFailure(ctx, api.CodeOf(err))
+		}
+	}()
 	hosts, err := f.hosts.Shared(ctx)
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func (j *judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) error {
 		fmt.Fprintf(say, "Nothing was accepted, and no host changes.\n\n")
 		f.event(ctx, &api.Event{Type: "revision.refused", Actor: p.Pusher, Message: fmt.Sprintf("push of %s was refused: %v", short(p.Commit.Hash), first),
 			Data: map[string]any{"commit": p.Commit.Hash, "subject": p.Commit.Subject, "errors": n, "first": cutText(first.Error(), 500)}})
-		domain.Note(ctx, "revision/"+p.Commit.Hash, fmt.Sprintf("refused: %d errors", n))
+		domain.Note(ctx, "revision/"+p.Commit.Hash, fmt.Sprintf("refused: %s: %s", counted(n, "error", "errors"), cutText(first.Error(), 300)))
 		if n == 1 {
 			return api.Errorf(api.CodeInvalid, "1 error, see above")
 		}

@@ -168,6 +168,8 @@ func (s *Server) audit1(r *http.Request, who *domain.Identity, err error) error 
 	result := "ok"
 	if err != nil {
 		result = string(publicError(r.Context(), err).Code)
+	} else if code := domain.NotedFailure(r.Context()); code != "" {
+		result = string(code)
 	}
 	_, e := s.auditLog.Append(context.WithoutCancel(r.Context()), api.AuditEntry{
 		Actor: actor, Action: cutText(r.Method+" "+r.URL.Path, maxAuditText), Object: object, Result: result, Remote: domain.Remote(r.Context()), Detail: detail,
