@@ -146,6 +146,9 @@ func (a *app) get(ctx context.Context, f getFlags, word string, names []string) 
 	if err != nil {
 		return err
 	}
+	if len(names) == 0 && k.Name == "revision" {
+		newestFirst(objs) // their names, which the server sorts by, are hashes
+	}
 	// One object that was named is printed as itself.
 	if a.structured() && len(names) == 1 {
 		return a.printValue(objs[0])
@@ -155,6 +158,19 @@ func (a *app) get(ctx context.Context, f getFlags, word string, names []string) 
 		return nil
 	}
 	return a.printObjects(k.Columns, objs, time.Now())
+}
+
+// newestFirst sorts objects by their age.
+func newestFirst(objs []object) {
+	created := func(o object) time.Time {
+		s, _ := o["created"].(string)
+		when, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return time.Time{}
+		}
+		return when
+	}
+	slices.SortStableFunc(objs, func(a, b object) int { return created(b).Compare(created(a)) })
 }
 
 // fetch reads the named objects, or all that a selector picks.

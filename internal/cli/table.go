@@ -63,6 +63,9 @@ func oneLine(s string) string {
 
 const columnGap = 2
 
+// gone is the width of a column that has no room.
+const gone = -1
+
 // minColumn is the least width a column is cut to.
 const minColumn = 6
 
@@ -88,6 +91,9 @@ func (t *table) write(w io.Writer, width int, style func(tone, string) string) {
 	line := func(cells []cell, head bool) {
 		var out strings.Builder
 		for i, c := range cells {
+			if widths[i] == gone {
+				continue
+			}
 			text := cut(c.text, widths[i])
 			pad := widths[i] - utf8.RuneCountInString(text)
 			if head {
@@ -135,18 +141,43 @@ func (t *table) widths(width int) []int {
 	for over > 0 {
 		widest := -1
 		for i, n := range widths {
-			if !t.firm[i] && n > max(minColumn, utf8.RuneCountInString(t.heads[i])) && (widest < 0 || n > widths[widest]) {
+			if !t.firm[i] && n > t.least(i) && (widest < 0 || n > widths[widest]) {
 				widest = i
 			}
 		}
 		if widest < 0 {
-			break
+			// Cut no further: the last columns go, whole.
+			last := len(widths) - 1
+			for last > 0 && (t.firm[last] || widths[last] == gone) {
+				last--
+			}
+			if last < 1 {
+				break
+			}
+			over -= widths[last] + columnGap
+			widths[last] = gone
+			continue
 		}
 		widths[widest]--
 		over--
 	}
 	return widths
 }
+
+// least is the least width that a column is cut to. A state is a word, and
+// worth nothing without its end.
+func (t *table) least(i int) int {
+	n := max(minColumn, utf8.RuneCountInString(t.heads[i]))
+	if t.heads[i] == "STATE" {
+		for _, r := range t.rows {
+			n = max(n, min(utf8.RuneCountInString(r[i].text), stateColumn))
+		}
+	}
+	return n
+}
+
+// stateColumn holds the longest state.
+const stateColumn = 12
 
 // cut shortens text to n columns with an ellipsis.
 func cut(text string, n int) string {

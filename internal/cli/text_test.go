@@ -20,8 +20,8 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		tab.write(&out, width, plainStyle)
 		for line := range strings.Lines(out.String()) {
 			n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n"))
-			// Under 60 the name and the heads themselves need more.
-			if width >= 60 && n > width {
+			// The name itself needs 24.
+			if width >= 40 && n > width {
 				t.Errorf("width %d: %d columns: %s", width, n, line)
 			}
 			if strings.HasSuffix(line, " \n") || strings.ContainsRune(line, '\x1b') {
@@ -30,6 +30,9 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), "a-name-that-is-never-cut") || strings.Count(out.String(), "\n") != 3 {
 			t.Errorf("width %d:\n%s", width, &out)
+		}
+		if width >= 40 && !strings.Contains(out.String(), "converged") {
+			t.Errorf("width %d cuts the state:\n%s", width, &out)
 		}
 		if width == 0 && strings.Contains(out.String(), "…") {
 			t.Error("cut without need")
@@ -133,5 +136,13 @@ func TestSinceTakesTimesAndTimesAgo(t *testing.T) {
 		if _, err := sinceParam(in, now); exitCode(err) != ExitUsage {
 			t.Errorf("%q is taken", in)
 		}
+	}
+}
+
+func TestRevisionsAreNewestFirst(t *testing.T) {
+	objs := []object{{"name": "a", "created": "2024-05-01T11:57:00.5Z"}, {"name": "b"}, {"name": "c", "created": "2024-05-01T11:57:01Z"}}
+	newestFirst(objs)
+	if nameOf(objs[0]) != "c" || nameOf(objs[1]) != "a" || nameOf(objs[2]) != "b" {
+		t.Errorf("sorted %v", objs)
 	}
 }

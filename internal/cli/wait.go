@@ -49,6 +49,7 @@ Exit status 5 says that it did not come in time, and names what was not there.`,
 	}
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.conditions, "for", nil, "`condition` to wait for; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions([]string{"converged", "connected", "deleted", "failed", "paused", "status.fleetRevision="}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
 	fl.StringVarP(&f.selector, "selector", "l", "", "only those with these `labels`")
 	fl.DurationVar(&f.timeout, "timeout", 60*time.Second, "how long to wait")
 	fl.IntVar(&f.count, "count", 1, "wait until there are at least so many")
@@ -65,7 +66,7 @@ func parseCondition(s string) (condition, error) {
 			is := cellText(at(o, path), path, time.Now())
 			raw, _ := at(o, path).(string)
 			same := fmt.Sprint(at(o, path)) == want || is == want || len(want) >= 7 && isHash(raw) && strings.HasPrefix(raw, want)
-			return o != nil && same, path + "=" + is
+			return o != nil && same, "at " + path + "=" + is
 		}, nil
 	}
 	switch s {
