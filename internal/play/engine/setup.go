@@ -20,8 +20,8 @@ import (
 )
 
 // inline are the options of templates in playbooks and variables: as they are
-// written, newlines at the end included.
-var inline = jinja.Options{KeepTrailingNewline: true}
+// written, newlines at the end and backslashes in their text literals included.
+var inline = jinja.Options{KeepTrailingNewline: true, RawStrings: true}
 
 func withScope(ctx context.Context, s *scope) context.Context {
 	return context.WithValue(ctx, scopeKey{}, s)
