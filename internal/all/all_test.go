@@ -431,11 +431,13 @@ func TestAPlayRunsThroughAgents(t *testing.T) {
 		if m.Event == "end" {
 			return json.Unmarshal(m.Data, &end)
 		}
-		var e struct{ Kind, Host string }
-		if err := json.Unmarshal(m.Data, &e); err != nil {
+		var together []struct{ Kind string }
+		if err := json.Unmarshal(m.Data, &together); err != nil {
 			return err
 		}
-		kinds = append(kinds, e.Kind)
+		for _, e := range together {
+			kinds = append(kinds, e.Kind)
+		}
 		return nil
 	})
 	if err != nil && err != io.EOF {
