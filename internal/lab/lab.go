@@ -312,11 +312,16 @@ func (l *Lab) Host(name string) (Host, error) {
 // host goes the lab itself. The base image and the package cache stay.
 func (l *Lab) Down(ctx context.Context, names ...string) error {
 	s, err := l.load()
-	if api.CodeOf(err) == api.CodeNotFound {
+	if err != nil && api.CodeOf(err) == api.CodeNotFound && len(names) == 0 {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	for _, name := range names {
+		if _, err := l.Host(name); err != nil {
+			return err // before any is stopped
+		}
 	}
 	var errs []error
 	var left []Host

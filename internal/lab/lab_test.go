@@ -80,3 +80,22 @@ func TestHostsOfTwoLabsAreNotMistaken(t *testing.T) {
 		t.Errorf("its own host: %v", err)
 	}
 }
+
+func TestDownOfAHostThatIsNotThere(t *testing.T) {
+	l := &Lab{Dir: t.TempDir()}
+	if err := l.Down(t.Context(), "nope"); err == nil || api.CodeOf(err) != api.CodeNotFound {
+		t.Errorf("without a lab: %v", err)
+	}
+	if err := l.Down(t.Context()); err != nil {
+		t.Errorf("no names, no lab: %v", err)
+	}
+	if err := os.MkdirAll(l.home(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.save(&state{Hosts: []Host{{Name: "one"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Down(t.Context(), "nope"); err == nil || api.CodeOf(err) != api.CodeNotFound {
+		t.Errorf("beside another host: %v", err)
+	}
+}
