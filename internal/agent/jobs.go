@@ -45,7 +45,7 @@ func newJobRunner(a *Agent) *jobRunner {
 
 var (
 	errCancelled = errors.New("cancelled")
-	errDeadline  = errors.New("its deadline is over")
+	errDeadline  = errors.New("it took longer than its timeout")
 	errEnding    = errors.New("the agent was told to end")
 )
 

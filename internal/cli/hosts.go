@@ -286,7 +286,7 @@ func revisionText(s api.HostStatus) string {
 
 func shortHash(s string) string {
 	if isHash(s) {
-		return s[:12]
+		return s[:hashLetters]
 	}
 	return s
 }

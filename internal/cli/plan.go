@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -92,6 +93,9 @@ func (a *app) printPlan(p *api.Plan, o plan.Options, exitCode bool) error {
 	}
 	switch {
 	case p.Errors > 0:
+		if !a.structured() {
+			fmt.Fprintf(a.Err, "%s a push of this would be refused, see above\n", a.style(bad, "error:"))
+		}
 		return exit(ExitUsage)
 	case plan.Failing(p) > 0, exitCode && len(p.Changed) > 0:
 		return exit(ExitFailed)

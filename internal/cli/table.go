@@ -250,7 +250,7 @@ func cellText(v any, path string, now time.Time) string {
 			return "-"
 		}
 		if isHash(x) {
-			return x[:12]
+			return x[:hashLetters]
 		}
 		return x
 	case bool:
@@ -290,6 +290,9 @@ func cellText(v any, path string, now time.Time) string {
 	}
 	return fmt.Sprint(v)
 }
+
+// hashLetters are shown of a hash, as in events.
+const hashLetters = 10
 
 // isHash reports whether s is a commit's or blob's hash, shown short in tables.
 func isHash(s string) bool {
