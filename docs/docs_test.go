@@ -353,7 +353,7 @@ func TestErrorCodes(t *testing.T) {
 }
 
 // eventType is how the code names an event: Type: "host.changed".
-var eventType = regexp.MustCompile(`"((?:host|revision|run|play)\.[a-z-]+)"`)
+var eventType = regexp.MustCompile(`"((?:host|revision|run|converge|play)\.[a-z-]+)"`)
 
 func TestEventTypes(t *testing.T) {
 	page := read(t, "api.md")

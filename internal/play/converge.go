@@ -30,7 +30,7 @@ func (p *Play) serveConverge(w http.ResponseWriter, req *http.Request) error {
 		what = "a check"
 	}
 	return p.onHosts(w, req, &order{
-		id: id, hosts: q.Hosts, timeout: q.Timeout, kind: "converge", what: what, data: map[string]any{"run": id, "hosts": q.Hosts, "check": q.Check},
+		id: id, hosts: q.Hosts, timeout: q.Timeout, kind: "converge", started: "converge.started", ended: "converge.ended", what: what, data: map[string]any{"run": id, "hosts": q.Hosts, "check": q.Check},
 		message: &api.ToAgent{Converge: &api.Converge{ID: id, Check: q.Check, Deadline: p.d.Now().Add(q.Timeout).UTC()}},
 	})
 }

@@ -185,7 +185,7 @@ func (p *Play) serveRun(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	return p.onHosts(w, req, &order{
-		id: q.ID, hosts: q.Hosts, timeout: q.Timeout, kind: "run", data: map[string]any{"run": q.ID, "command": cut(q.Command, 500), "hosts": q.Hosts},
+		id: q.ID, hosts: q.Hosts, timeout: q.Timeout, kind: "run", started: "run.started", ended: "run.ended", data: map[string]any{"run": q.ID, "command": cut(q.Command, 500), "hosts": q.Hosts},
 		what:    "a command",
 		message: &api.ToAgent{Job: &api.Job{ID: q.ID, Command: q.Command, User: q.User, Deadline: p.d.Now().Add(q.Timeout).UTC()}},
 	})
@@ -195,7 +195,9 @@ func (p *Play) serveRun(w http.ResponseWriter, req *http.Request) error {
 type order struct {
 	id, hosts  string
 	timeout    time.Duration
-	kind, what string // of events, and in their words
+	kind, what string // in the audit, and in events' words
+	started    string // types of its events
+	ended      string
 	data       map[string]any
 	message    *api.ToAgent
 }
@@ -224,7 +226,7 @@ func (p *Play) onHosts(w http.ResponseWriter, req *http.Request, q *order) error
 	began := p.d.Now()
 	data := maps.Clone(q.data)
 	data["count"], data["away"] = len(start.Hosts), len(start.Away)
-	p.event(ctx, &api.Event{Type: q.kind + ".started", Actor: domain.Actor(ctx), Message: fmt.Sprintf("%s runs on %d hosts", q.what, len(start.Hosts)), Data: data})
+	p.event(ctx, &api.Event{Type: q.started, Actor: domain.Actor(ctx), Message: fmt.Sprintf("%s runs on %d hosts", q.what, len(start.Hosts)), Data: data})
 	stream, err := domain.NewStream(w)
 	if err != nil {
 		return err
@@ -239,7 +241,7 @@ func (p *Play) onHosts(w http.ResponseWriter, req *http.Request, q *order) error
 		p.d.Hub.Broadcast(left, &api.ToAgent{Cancel: &api.Cancel{ID: q.id}})
 	}
 	end := api.RunEnd{OK: r.ok, Failed: r.failed, Lost: r.lost + len(start.Away), Took: p.d.Now().Sub(began)}
-	p.event(ctx, &api.Event{Type: q.kind + ".ended", Actor: domain.Actor(ctx), Message: fmt.Sprintf("%s ended: %d well, %d failed, %d without an answer", q.what, end.OK, end.Failed, end.Lost),
+	p.event(ctx, &api.Event{Type: q.ended, Actor: domain.Actor(ctx), Message: fmt.Sprintf("%s ended: %d well, %d failed, %d without an answer", q.what, end.OK, end.Failed, end.Lost),
 		Data: map[string]any{"run": q.id, "ok": end.OK, "failed": end.Failed, "lost": end.Lost, "seconds": end.Took.Seconds()}})
 	_ = stream.Send("", "", api.RunEvent{End: &end})
 	return nil
