@@ -422,10 +422,12 @@ func (p *process) start(ctx context.Context, password string, fetch func(context
 			}
 		case <-client.ready:
 			if _, err := client.Ready(ctx); err != nil {
+				// Why is on standard error, all of which is read only after the end.
+				abort(err) //nolint:errcheck // it gives err back
 				if said := watch.text(); said != "" {
 					err = errors.New(said)
 				}
-				return abort(err)
+				return nil, nil, err
 			}
 			return client, end, nil
 		case <-ctx.Done():
