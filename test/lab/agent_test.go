@@ -2,8 +2,10 @@ package lab
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -405,7 +407,8 @@ func TestAgentUpdates(t *testing.T) {
 			w.restartServer()
 			start := time.Now()
 			putBack := func() map[string]any { p, _ := w.status("one")["putBack"].(map[string]any); return p }
-			w.until("the old agent is back and says so", 90*time.Second, func() bool { return putBack() != nil && w.connected("one") })
+			sum := fmt.Sprintf("%x", sha256.Sum256([]byte(c.program)))
+			w.until("the old agent is back and says so", 90*time.Second, func() bool { return putBack()["sha256"] == sum && w.connected("one") })
 			t.Logf("put back after %v: %v", time.Since(start).Round(100*time.Millisecond), putBack()["why"])
 			if got := running(); got != good {
 				t.Errorf("one runs %.12s, want %.12s", got, good)
