@@ -59,11 +59,15 @@ func (l *Lab) EnsureBase(ctx context.Context) error {
 		return l.refreshBase()
 	}
 	l.step("building the base image (Debian %s), once", suite)
+	from, err := mirror()
+	if err != nil {
+		return err
+	}
 	building := l.base() + ".building"
 	if err := os.RemoveAll(building); err != nil {
 		return fmt.Errorf("cannot clear a half-built base image: %w", err)
 	}
-	if _, err := run(ctx, "", "debootstrap", "--variant=minbase", "--include="+strings.Join(basePackages, ","), suite, building, mirror()); err != nil {
+	if _, err := run(ctx, "", "debootstrap", "--variant=minbase", "--include="+strings.Join(basePackages, ","), suite, building, from); err != nil {
 		return fmt.Errorf("cannot build the base image: %w", err)
 	}
 	if err := l.dress(building); err != nil {
@@ -105,7 +109,7 @@ func (l *Lab) ensureTools(ctx context.Context) error {
 }
 
 // mirror is the package mirror that this machine uses itself.
-func mirror() string {
+func mirror() (string, error) {
 	files, _ := filepath.Glob("/etc/apt/sources.list.d/*.sources")
 	for _, f := range files {
 		data, err := os.ReadFile(f)
@@ -114,7 +118,7 @@ func mirror() string {
 		}
 		for line := range strings.Lines(string(data)) {
 			if uris, ok := strings.CutPrefix(line, "URIs:"); ok && len(strings.Fields(uris)) > 0 {
-				return strings.Fields(uris)[0]
+				return strings.Fields(uris)[0], nil
 			}
 		}
 	}
@@ -122,11 +126,12 @@ func mirror() string {
 		defer f.Close()
 		for s := bufio.NewScanner(f); s.Scan(); {
 			if w := strings.Fields(s.Text()); len(w) > 2 && w[0] == "deb" && strings.HasPrefix(w[1], "http") && w[2] == suite {
-				return w[1]
+				return w[1], nil
 			}
 		}
 	}
-	return "http://deb.debian.org/debian"
+	return "", api.Errorf(api.CodeUnavailable, "cannot build the base image: this machine's apt has no source for Debian %s", suite).
+		WithRemedy("add one to /etc/apt/sources.list.d; the hosts take their packages from where this machine takes its own")
 }
 
 func (l *Lab) ensureKey() error {
