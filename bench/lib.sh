@@ -22,7 +22,7 @@ need() { # need PROGRAM PACKAGE: installs Debian's package where the program is 
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >&2
 }
 
-build() { make -s -C "$root" build >&2; }
+build() { need python3 python3; make -s -C "$root" build >&2; }
 
 lab_up() { # lab_up N [PREFIX]: hosts PREFIX-1 … in $work/hosts (name address a line)
 	"$drover" lab up "$1" --name "bench-$NAME" --prefix "${2:-bench}" >&2
