@@ -138,7 +138,7 @@ func TestDeadlineEndsTheWholeGroup(t *testing.T) {
 			}
 		})
 	}
-	if d := s.job(t, &api.Job{ID: "late", Command: "true", Deadline: time.Now().Add(-time.Second)}); d.Exit != -1 || !strings.Contains(d.Error, "deadline") {
+	if d := s.job(t, &api.Job{ID: "late", Command: "true", Deadline: time.Now().Add(-time.Second)}); d.Exit != -1 || !strings.Contains(d.Error, "longer than its timeout") {
 		t.Errorf("a late job is %+v", d)
 	}
 }
