@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/api"
+	"drover/internal/sshdial"
 )
 
 // newCloneCommand is `drover clone`: a working copy of the fleet repository
@@ -68,22 +69,22 @@ func (a *app) clone(cmd *cobra.Command, dir, from string) error {
 		return fmt.Errorf("cannot clone: %w", err)
 	}
 	url := strings.TrimSuffix(t.Server, "/") + "/fleet.git"
-	helper := "!" + shellQuote(self)
-	for _, flag := range [][2]string{{"--config", os.Getenv("DROVER_CONFIG")}, {"--context", a.contextName}} {
-		if flag[1] != "" && flag[0] == "--context" {
-			helper += " " + flag[0] + " " + shellQuote(flag[1])
-		} else if flag[1] != "" {
-			abs, err := filepath.Abs(flag[1])
-			if err != nil {
-				return err
-			}
-			helper = "!DROVER_CONFIG=" + shellQuote(abs) + " " + strings.TrimPrefix(helper, "!")
+	// The helper must find the same server later, from wherever git calls it.
+	helper := sshdial.Quote(self)
+	if a.contextName != "" {
+		helper += " --context " + sshdial.Quote(a.contextName)
+	}
+	if config := a.Getenv("DROVER_CONFIG"); config != "" {
+		abs, err := filepath.Abs(config)
+		if err != nil {
+			return err
 		}
+		helper = "DROVER_CONFIG=" + sshdial.Quote(abs) + " " + helper
 	}
 	steps := [][]string{
 		{"init", "-q", "-b", "main"},
 		{"remote", "add", "origin", url},
-		{"config", "credential." + url + ".helper", helper + " git-credential"},
+		{"config", "credential." + url + ".helper", "!" + helper + " git-credential"},
 		{"config", "credential." + url + ".useHttpPath", "true"},
 		{"config", "branch.main.remote", "origin"},
 		{"config", "branch.main.merge", "refs/heads/main"},
@@ -134,9 +135,6 @@ func (a *app) clone(cmd *cobra.Command, dir, from string) error {
 	fmt.Fprintf(a.Err, "%s is a working copy of the fleet repository\n", dir)
 	return nil
 }
-
-// shellQuote makes one word of the shell's.
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // newGitCredentialCommand answers git when it asks for a credential, in the
 // protocol of gitcredentials(7). It answers for the server it is signed in to only.

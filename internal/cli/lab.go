@@ -101,10 +101,9 @@ func newLabList(a *app, l *lab.Lab) *cobra.Command {
 
 func newLabSSH(a *app, l *lab.Lab) *cobra.Command {
 	return &cobra.Command{
-		Use:                "ssh HOST [COMMAND...]",
-		Short:              "Sign in to a host as root, or run a command there",
-		Args:               cobra.MinimumNArgs(1),
-		DisableFlagParsing: false,
+		Use:   "ssh HOST [COMMAND...]",
+		Short: "Sign in to a host as root, or run a command there",
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := l.Host(args[0])
 			if err != nil {

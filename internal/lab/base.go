@@ -250,7 +250,7 @@ func (l *Lab) packages() string { return filepath.Join(l.cache(), "packages-"+ba
 const archives = "var/cache/apt/archives"
 
 // layPackages makes the layer; it is only added to while no host uses it.
-func (l *Lab) layPackages(*state) error {
+func (l *Lab) layPackages() error {
 	return os.MkdirAll(filepath.Join(l.packages(), archives, "partial"), 0o755)
 }
 

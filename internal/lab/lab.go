@@ -210,7 +210,7 @@ func (l *Lab) Up(ctx context.Context, spec Spec) ([]Host, error) {
 	if err := l.ensureBridge(ctx, s); err != nil {
 		return nil, err
 	}
-	if err := l.layPackages(s); err != nil {
+	if err := l.layPackages(); err != nil {
 		return nil, err
 	}
 	var started []Host
