@@ -9,6 +9,7 @@ type RunRequest struct {
 	User    string        `json:"user,omitempty"`    // as whom; root if empty
 	Timeout time.Duration `json:"timeout,omitempty"` // nanoseconds; a minute if 0
 	ID      string        `json:"id,omitempty"`      // the same ID is not run twice; made if empty
+	Detach  bool          `json:"detach,omitempty"`  // answer with the RunRecord at once; the run goes on without a reader, see GET /v1/runs/ID/events
 }
 
 // RunEvent is one event of a run's stream.
@@ -48,6 +49,7 @@ type ConvergeRequest struct {
 	Hosts   string        `json:"hosts,omitempty"`   // as in RunRequest
 	Check   bool          `json:"check,omitempty"`   // only say what would change
 	Timeout time.Duration `json:"timeout,omitempty"` // nanoseconds; an hour if 0
+	Detach  bool          `json:"detach,omitempty"`  // as in RunRequest
 }
 
 // RunEnd ends the run.

@@ -25,12 +25,13 @@ func (p *Play) serveConverge(w http.ResponseWriter, req *http.Request) error {
 	if q.Timeout == 0 {
 		q.Timeout = convergeTimeout
 	}
-	id, what := "converge-"+rand.Text(), "a converge"
+	id, what, title := "converge-"+rand.Text(), "a converge", "converge"
 	if q.Check {
-		what = "a check"
+		what, title = "a check", "check"
 	}
 	return p.onHosts(w, req, &order{
 		id: id, hosts: q.Hosts, timeout: q.Timeout, kind: "converge", started: "converge.started", ended: "converge.ended", what: what, data: map[string]any{"run": id, "hosts": q.Hosts, "check": q.Check},
+		detach: q.Detach, runKind: api.RunConverge, title: title, check: q.Check,
 		message: &api.ToAgent{Converge: &api.Converge{ID: id, Check: q.Check, Deadline: p.d.Now().Add(q.Timeout).UTC()}},
 	})
 }

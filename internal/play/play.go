@@ -8,6 +8,7 @@ import (
 	"drover/api"
 	"drover/internal/domain"
 	"drover/internal/journal"
+	"drover/internal/runlog"
 	"drover/internal/store"
 )
 
@@ -17,7 +18,7 @@ const Name = "play"
 // Room is the room as the server takes it.
 func Room() domain.Room {
 	return domain.Room{Name: Name, New: func(s domain.Services) (domain.Domain, error) {
-		return New(Deps{Hosts: store.TableOf[api.Host](s.Store, "host"), Events: s.Journal, Hub: s.Hub, Now: s.Now, Log: s.Log}).Domain(), nil
+		return New(Deps{Hosts: store.TableOf[api.Host](s.Store, "host"), Events: s.Journal, Hub: s.Hub, Runs: s.Runs, Now: s.Now, Log: s.Log}).Domain(), nil
 	}}
 }
 
@@ -26,6 +27,7 @@ type Deps struct {
 	Hosts  Hosts
 	Events Events
 	Hub    Hub
+	Runs   *runlog.Log      // nil: runs are not kept
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: slog.Default
 }
@@ -55,6 +57,7 @@ type Play struct {
 	log      *slog.Logger
 	runs     *runs
 	sessions *sessions
+	alone    chan func(context.Context) // runs that go on without a reader
 }
 
 // New makes the room.
@@ -65,7 +68,7 @@ func New(d Deps) *Play {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	return &Play{d: d, log: d.Log.With("room", Name), runs: newRuns(), sessions: newSessions()}
+	return &Play{d: d, log: d.Log.With("room", Name), runs: newRuns(), sessions: newSessions(), alone: make(chan func(context.Context))}
 }
 
 // Domain is what the room hands over.
@@ -74,6 +77,7 @@ func (p *Play) Domain() domain.Domain {
 		Name:   Name,
 		Doc:    "Commands and playbooks on many hosts, now.",
 		Routes: p.routes(),
+		Loops:  []domain.Loop{{Name: Name + ".runs", Run: p.detached}},
 		Link:   &domain.Link{Consumer: consumer{p}},
 	}
 }

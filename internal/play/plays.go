@@ -1,7 +1,9 @@
 package play
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +14,14 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"drover/api"
 	"drover/internal/domain"
 	"drover/internal/fleetfile"
 	"drover/internal/play/engine"
 	"drover/internal/play/playwire"
+	"drover/internal/runlog"
 	"drover/internal/tree"
 )
 
@@ -43,20 +48,45 @@ func (p *Play) servePlay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name := strings.Join(q.Playbooks, " ")
-	domain.Note(ctx, "play/"+cut(name, 200), cut("limit "+q.Limit, 200))
-	stream, err := domain.NewStream(w)
+	name, id := strings.Join(q.Playbooks, " "), "play-"+rand.Text()
+	domain.Note(ctx, "play/"+id, cut(name, 200)+", "+cut("limit "+q.Limit, 200))
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	kept, err := p.d.Runs.Begin(runlog.Begin{ID: id, Kind: api.RunPlay, Title: cut(oneLine(name), maxTitle), Actor: domain.Actor(ctx), Hosts: q.Limit, Check: q.Check, User: q.User,
+		Cancel: func(by string) { stop(&cancelledError{by}) }})
 	if err != nil {
 		return err
 	}
+	w.Header().Set(runIDHeader, id)
+	stream, err := domain.NewStream(w)
+	if err != nil {
+		kept.EndPlay(api.RunCancelled, "nobody waits for it any more", &api.PlayEnd{})
+		return err
+	}
 	p.event(ctx, &api.Event{Type: "play.started", Actor: domain.Actor(ctx), Message: "a play runs through agents: " + cut(name, 200),
-		Data: map[string]any{"playbooks": q.Playbooks, "limit": q.Limit, "check": q.Check}})
-	end := p.play(ctx, cancel, stream, project, inv, q)
+		Data: map[string]any{"run": id, "playbooks": q.Playbooks, "limit": q.Limit, "check": q.Check}})
+	end := p.play(ctx, cancel, stream, kept, project, inv, q)
+	state, why := "", ""
+	var by *cancelledError
+	switch err := context.Cause(ctx); {
+	case errors.As(err, &by):
+		state, why = api.RunCancelled, err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		why = fmt.Sprintf("it took longer than %s", q.Timeout)
+	case err != nil:
+		state, why = api.RunCancelled, "nobody waits for it any more"
+	}
+	kept.EndPlay(state, why, &end)
 	p.event(ctx, &api.Event{Type: "play.ended", Actor: domain.Actor(ctx), Message: fmt.Sprintf("a play through agents ended with %d: %s", end.Exit, cut(name, 200)),
-		Data: map[string]any{"playbooks": q.Playbooks, "exit": end.Exit, "hosts": len(end.Recap)}})
+		Data: map[string]any{"run": id, "playbooks": q.Playbooks, "exit": end.Exit, "hosts": len(end.Recap)}})
 	_ = stream.Send("", "end", end)
 	return nil
 }
+
+// cancelledError says who ended a play.
+type cancelledError struct{ by string }
+
+func (e *cancelledError) Error() string { return "cancelled by " + e.by }
 
 // request takes the options out of the upload.
 func request(t *tree.Tree) (*api.PlayRequest, *tree.Tree, error) {
@@ -66,6 +96,15 @@ func request(t *tree.Tree) (*api.PlayRequest, *tree.Tree, error) {
 	}
 	var q api.PlayRequest
 	if err := domain.DecodeBytes(raw, &q); err != nil {
+		return nil, nil, err
+	}
+	// Variables keep their type: a whole number is none with a point.
+	exact := json.NewDecoder(bytes.NewReader(raw))
+	exact.UseNumber()
+	vars := struct {
+		ExtraVars *map[string]any `json:"extraVars"`
+	}{&q.ExtraVars}
+	if err := exact.Decode(&vars); err != nil {
 		return nil, nil, err
 	}
 	if len(q.Playbooks) == 0 {
@@ -206,12 +245,27 @@ type told struct {
 	stream *domain.Stream
 	lost   context.CancelFunc // ends the play when nobody reads any more
 	events chan []byte
+	room   *semaphore.Weighted // for bytes of events that wait
 }
 
 const (
-	maxTold     = 1024                  // events that wait
-	gatherPlays = 10 * time.Millisecond // for more events to go with one
+	maxTold      = 1024                  // events that wait
+	maxToldBytes = 16 << 20              // and their bytes; a larger one waits alone
+	sendAt       = 1 << 20               // bytes that go without waiting for more
+	gatherPlays  = 10 * time.Millisecond // for more events to go with one
 )
+
+func newTold(stream *domain.Stream, lost context.CancelFunc) *told {
+	return &told{stream: stream, lost: lost, events: make(chan []byte, maxTold), room: semaphore.NewWeighted(maxToldBytes)}
+}
+
+// tell has an event sent. It waits for a slow reader, which run never gives up on.
+func (t *told) tell(b []byte) {
+	_ = t.room.Acquire(context.Background(), weight(b)) // run frees all of it
+	t.events <- b
+}
+
+func weight(b []byte) int64 { return min(int64(len(b)), maxToldBytes) }
 
 // run sends what comes until events is closed. It always takes, so that nobody
 // waits for a reader that is gone.
@@ -228,17 +282,27 @@ func (t *told) run() {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var wait [][]byte
-	events, ready := t.events, true
+	bytes := 0
+	send := func() {
+		if len(wait) > 0 && !gone {
+			check(t.send(wait))
+		}
+		for _, b := range wait {
+			t.room.Release(weight(b))
+		}
+		clear(wait)
+		wait, bytes = wait[:0], 0
+	}
+	ready := true
 	for {
 		select {
-		case b, more := <-events:
+		case b, more := <-t.events:
 			if !more {
-				if len(wait) > 0 && !gone {
-					check(t.send(wait))
-				}
+				send()
 				return
 			}
 			wait = append(wait, b)
+			bytes += len(b)
 		case <-pause.C:
 			ready = true
 		case <-beat.C:
@@ -247,16 +311,10 @@ func (t *told) run() {
 			}
 		}
 		// The first goes at once; those that come soon after go together.
-		if ready && len(wait) > 0 {
-			if !gone {
-				check(t.send(wait))
-			}
-			wait, ready = wait[:0], false
+		if len(wait) > 0 && (ready || gone || bytes >= sendAt || len(wait) >= maxTold) {
+			send()
+			ready = false
 			pause.Reset(gatherPlays)
-		}
-		events = t.events
-		if len(wait) >= maxTold {
-			events = nil // the reader is slow
 		}
 	}
 }
@@ -265,21 +323,24 @@ func (t *told) send(wait [][]byte) error {
 	return t.stream.Send("", "play", json.RawMessage(playwire.Join(wait)))
 }
 
-// play runs the project and streams its events.
-func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *domain.Stream, project *engine.Project, inv *engine.Inventory, q *api.PlayRequest) api.PlayEnd {
-	t := &told{stream: stream, lost: cancel, events: make(chan []byte, maxTold)}
+// play runs the project, streams its events and keeps them.
+func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *domain.Stream, kept *runlog.Run, project *engine.Project, inv *engine.Inventory, q *api.PlayRequest) api.PlayEnd {
+	t := newTold(stream, cancel)
 	var telling sync.WaitGroup
 	telling.Go(t.run)
+	keep := newKeeper(kept)
 	want := playwire.Options{Verbosity: q.Verbosity, Diff: q.Diff}
 	recap, err := project.Run(ctx, inv, engine.Options{
 		Connector: agents{p: p, ctx: ctx, deadline: p.d.Now().Add(q.Timeout), user: q.User},
 		Events: func(e engine.Event) {
 			b, err := playwire.Encode(want.For(e))
+			if err == nil {
+				t.tell(b)
+				err = keep.event(e)
+			}
 			if err != nil {
 				p.log.Error("an event of a play is lost", "error", err)
-				return
 			}
-			t.events <- b
 		},
 		Limit: q.Limit, Tags: q.Tags, SkipTags: q.SkipTags, Check: q.Check, Diff: q.Diff, ExtraVars: q.ExtraVars, Forks: q.Forks,
 		Connection: "agent", StartAt: q.StartAt, Verbosity: q.Verbosity, Now: p.d.Now, Env: q.Env,
@@ -287,6 +348,7 @@ func (p *Play) play(ctx context.Context, cancel context.CancelFunc, stream *doma
 		Become: engine.Become{Enabled: q.Become, User: q.BecomeUser, Method: q.BecomeMethod, Password: q.BecomePassword},
 	})
 	close(t.events)
+	keep.close()
 	telling.Wait()
 	end := api.PlayEnd{Recap: map[string]map[string]int{}}
 	if recap != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ func (d discreet) Run(ctx context.Context, req *module.Request) (*module.Result,
 	res, err := d.Conn.Run(ctx, req)
 	if res != nil && len(res.Diff) > 0 {
 		if path, ok := privateFile(req.Args["mode"], res.Changes); ok {
-			conceal(res, path)
+			res.Diff = conceal(res.Diff, path)
 		}
 	}
 	return res, err
@@ -100,13 +101,23 @@ func closesSymbolic(mode string) bool {
 	return false
 }
 
-// conceal takes the content out of a result's diffs. Those of attributes stay.
-func conceal(res *module.Result, path string) {
-	for i, d := range res.Diff {
+// Discreet is diffs for a record that others read: without the content of
+// files that not everybody may read, as far as the changes tell.
+func Discreet(diffs []api.Diff, changes []api.Change) []api.Diff {
+	if path, ok := privateFile(nil, changes); ok && len(diffs) > 0 {
+		return conceal(slices.Clone(diffs), path)
+	}
+	return diffs
+}
+
+// conceal takes the content out of diffs. Those of attributes stay.
+func conceal(diffs []api.Diff, path string) []api.Diff {
+	for i, d := range diffs {
 		if !attributes(d.Before) || !attributes(d.After) || d.Prepared != "" {
-			res.Diff[i] = api.Diff{Prepared: fmt.Sprintf("the content is not shown: not everybody may read %s\n", path)}
+			diffs[i] = api.Diff{Prepared: fmt.Sprintf("the content is not shown: not everybody may read %s\n", path)}
 		}
 	}
+	return diffs
 }
 
 // attributes reports whether one side of a diff is a record of a file's attributes.
