@@ -40,6 +40,7 @@ type Access struct {
 	hasher    *hasher
 	limits    *limits
 	origins   *http.CrossOriginProtection
+	ends      ends
 }
 
 // New makes an Access.
@@ -67,6 +68,7 @@ func New(o Options) *Access {
 		hasher:    newHasher(o.Hashers),
 		limits:    newLimits(),
 		origins:   http.NewCrossOriginProtection(),
+		ends:      ends{next: make(chan struct{})},
 	}
 }
 
@@ -106,7 +108,11 @@ type session struct {
 		Of      string    `json:"of"` // UID of the person
 		Expires time.Time `json:"expires"`
 		Remote  string    `json:"remote,omitempty"`
+		Agent   string    `json:"agent,omitempty"` // what the browser says it is
 	} `json:"spec"`
+	Status struct {
+		Used time.Time `json:"used,omitzero"` // to some minutes
+	} `json:"status"`
 }
 
 // Validate implements api.Object.
@@ -118,6 +124,7 @@ type Identity struct {
 	Token   string // name of the token used, if one was
 	Session string // id of the session used, if one was
 	Role    api.Role
+	Expires time.Time // when the credential ends; zero: never
 }
 
 // Actor is the name for the audit: the person, or "token/NAME".
@@ -241,7 +248,7 @@ func (a *Access) Check(ctx context.Context, token string) (Identity, error) {
 	if e := t.Spec.Expires; !e.IsZero() && !now.Before(e) {
 		return Identity{}, unauthorized("make a new one with `drover token`", "the token %q expired at %s", t.Name, e.UTC().Format(time.RFC3339))
 	}
-	id := Identity{Token: t.Name, Role: t.Spec.Role}
+	id := Identity{Token: t.Name, Role: t.Spec.Role, Expires: t.Spec.Expires}
 	if t.Spec.Person != "" {
 		p, err := a.person(ctx, t.Spec.Person)
 		if err != nil {
@@ -324,6 +331,7 @@ func (a *Access) DeleteToken(ctx context.Context, name string) error {
 	if err := a.tokens.Delete(ctx, name); err != nil {
 		return err
 	}
+	a.ends.tell()
 	return ignoreMissing(a.secrets.Delete(ctx, name))
 }
 

@@ -211,7 +211,7 @@ func TestSignIn(t *testing.T) {
 	if err := w.CreatePerson(ctx, person("kim", api.RoleOperator), pass); err != nil {
 		t.Fatal(err)
 	}
-	s := must(w.SignIn(ctx, "kim", pass, "192.0.2.1:1234"))(t)
+	s := must(w.SignIn(ctx, "kim", pass, access.From{Remote: "192.0.2.1:1234"}))(t)
 	c := s.Cookie()
 	if !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteStrictMode || c.Value == "" {
 		t.Fatalf("%+v", c)
@@ -228,9 +228,9 @@ func TestSignIn(t *testing.T) {
 	wantError(t, err, api.CodeForbidden, "another site")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	must(w.Authenticate(ctx, r))(t)
-	_, err = w.SignIn(ctx, "kim", pass+"x", "192.0.2.1:1")
+	_, err = w.SignIn(ctx, "kim", pass+"x", access.From{Remote: "192.0.2.1:1"})
 	wantError(t, err, api.CodeUnauthorized, "name or the password is wrong")
-	_, err2 := w.SignIn(ctx, "nobody", pass, "192.0.2.1:1")
+	_, err2 := w.SignIn(ctx, "nobody", pass, access.From{Remote: "192.0.2.1:1"})
 	if err2 == nil || err2.Error() != err.Error() {
 		t.Fatalf("an unknown person is told apart: %v", err2)
 	}
@@ -239,7 +239,7 @@ func TestSignIn(t *testing.T) {
 	}
 	_, err = w.Authenticate(ctx, r)
 	wantError(t, err, api.CodeUnauthorized, "session has ended")
-	s = must(w.SignIn(ctx, "kim", "another long one", "192.0.2.1:1"))(t)
+	s = must(w.SignIn(ctx, "kim", "another long one", access.From{Remote: "192.0.2.1:1"}))(t)
 	r = httptest.NewRequest("GET", "/", nil)
 	r.AddCookie(s.Cookie())
 	w.pass(13 * time.Hour)
@@ -284,14 +284,14 @@ func TestRateLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		_, err := w.SignIn(ctx, "kim", "wrong password", "192.0.2.1:1")
+		_, err := w.SignIn(ctx, "kim", "wrong password", access.From{Remote: "192.0.2.1:1"})
 		wantError(t, err, api.CodeUnauthorized, "wrong")
 	}
-	_, err := w.SignIn(ctx, "kim", pass, "192.0.2.1:1")
+	_, err := w.SignIn(ctx, "kim", pass, access.From{Remote: "192.0.2.1:1"})
 	wantError(t, err, api.CodeUnavailable, "too many wrong passwords")
-	must(w.SignIn(ctx, "kim", pass, "192.0.2.2:1"))(t) // from elsewhere
+	must(w.SignIn(ctx, "kim", pass, access.From{Remote: "192.0.2.2:1"}))(t) // from elsewhere
 	w.pass(10 * time.Second)
-	must(w.SignIn(ctx, "kim", pass, "192.0.2.1:1"))(t)
+	must(w.SignIn(ctx, "kim", pass, access.From{Remote: "192.0.2.1:1"}))(t)
 }
 
 // Many sign-ins at once are hashed a few at a time, and beyond a queue turned away.
@@ -301,7 +301,7 @@ func TestManySignIns(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 60 {
 		wg.Go(func() {
-			_, err := w.SignIn(context.Background(), fmt.Sprint("p", i), "some password", fmt.Sprintf("192.0.2.%d:1", i))
+			_, err := w.SignIn(context.Background(), fmt.Sprint("p", i), "some password", access.From{Remote: fmt.Sprintf("192.0.2.%d:1", i)})
 			switch api.CodeOf(err) {
 			case api.CodeUnavailable:
 				refused.Add(1)
@@ -326,19 +326,19 @@ func TestFirstLink(t *testing.T) {
 	if link == "" || link == stale {
 		t.Fatal(link)
 	}
-	_, err := w.RedeemLink(ctx, stale, "admin", pass, "")
+	_, err := w.RedeemLink(ctx, stale, "admin", pass, access.From{})
 	wantError(t, err, api.CodeUnauthorized, "it is wrong")
-	_, err = w.RedeemLink(ctx, link, "admin", "short", "")
+	_, err = w.RedeemLink(ctx, link, "admin", "short", access.From{})
 	wantError(t, err, api.CodeInvalid, "10 to 1024")
 	w.pass(25 * time.Hour)
-	_, err = w.RedeemLink(ctx, link, "admin", pass, "")
+	_, err = w.RedeemLink(ctx, link, "admin", pass, access.From{})
 	wantError(t, err, api.CodeUnauthorized, "expired")
 	link = must(w.FirstLink(ctx))(t)
 	var in atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			s, err := w.RedeemLink(context.Background(), link, fmt.Sprint("admin", i), pass, "")
+			s, err := w.RedeemLink(context.Background(), link, fmt.Sprint("admin", i), pass, access.From{})
 			if err == nil && s.Identity.Role == api.RoleAdmin {
 				in.Add(1)
 			} else if api.CodeOf(err) != api.CodeUnauthorized {
@@ -366,7 +366,7 @@ func TestNothingInClear(t *testing.T) {
 	defer s.Close()
 	a := access.New(access.Options{Store: s})
 	link := must(a.FirstLink(ctx))(t)
-	session := must(a.RedeemLink(ctx, link, "admin", pass, ""))(t)
+	session := must(a.RedeemLink(ctx, link, "admin", pass, access.From{}))(t)
 	token := must(a.CreateToken(ctx, &api.Token{Spec: api.TokenSpec{Role: api.RoleViewer}}))(t)
 	kvs, _, err := b.List(ctx, "")
 	if err != nil || len(kvs) < 4 {

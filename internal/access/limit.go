@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -33,6 +34,26 @@ var (
 
 // maxBuckets bounds the memory; beyond it, those that are full again go.
 const maxBuckets = 20_000
+
+// TooMany is the error of a sign-in that was not tried because too many before
+// were wrong. It is an *api.Error that also says for how long.
+type TooMany struct {
+	err  *api.Error
+	wait time.Duration
+}
+
+func (e *TooMany) Error() string { return e.err.Error() }
+func (e *TooMany) Unwrap() error { return e.err }
+
+// RetryAfter is how long to wait before the next try, in whole seconds.
+func (e *TooMany) RetryAfter() time.Duration { return e.wait }
+
+func inWords(d time.Duration) string {
+	if d <= time.Second {
+		return "1 second"
+	}
+	return fmt.Sprintf("%d seconds", int(d.Seconds()))
+}
 
 func newLimits() *limits { return &limits{buckets: map[string]*bucket{}} }
 
@@ -72,7 +93,8 @@ func (l *limits) take(person, remote string, now time.Time) (refund func(), err 
 				t.left++
 			}
 			wait := time.Duration((1 - b.left) * float64(b.rule.every)).Round(time.Second)
-			return nil, api.Errorf(api.CodeUnavailable, "cannot sign in: too many wrong passwords").WithRemedy("try again in %s", max(wait, time.Second))
+			wait = max(wait, time.Second)
+			return nil, &TooMany{err: api.Errorf(api.CodeUnavailable, "cannot sign in: too many wrong passwords").WithRemedy("try again in %s", inWords(wait)), wait: wait}
 		}
 		b.left--
 		taken = append(taken, b)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"net"
-	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -31,7 +29,8 @@ func (a *Access) CreatePerson(ctx context.Context, p *api.Person, plain string) 
 	return a.o.Store.Commit(ctx, a.people.ToCreate(p), a.passwords.ToPut(w))
 }
 
-// SetPassword changes a person's password and ends the person's sessions.
+// SetPassword changes a person's password and ends all that the person signed
+// in with before.
 func (a *Access) SetPassword(ctx context.Context, person, plain string) error {
 	p, err := a.people.Get(ctx, person)
 	if err != nil {
@@ -45,7 +44,7 @@ func (a *Access) SetPassword(ctx context.Context, person, plain string) error {
 	if err := a.passwords.Put(ctx, w); err != nil {
 		return err
 	}
-	return a.endSessions(ctx, person)
+	return a.SignOutEverywhere(ctx, person)
 }
 
 func (a *Access) newPassword(ctx context.Context, person, plain string) (*password, error) {
@@ -59,18 +58,6 @@ func (a *Access) newPassword(ctx context.Context, person, plain string) (*passwo
 	return w, a.hasher.set(ctx, w, plain)
 }
 
-// endSessions ends all sessions of a person.
-func (a *Access) endSessions(ctx context.Context, person string) error {
-	var errs []error
-	errs = append(errs, a.sessions.Scan(ctx, func(s *session) error {
-		if s.Spec.Person == person {
-			errs = append(errs, ignoreMissing(a.sessions.Delete(ctx, s.Name)))
-		}
-		return nil
-	}))
-	return errors.Join(errs...)
-}
-
 // DeletePerson removes a person with password, tokens and sessions. The last
 // administrator stays.
 func (a *Access) DeletePerson(ctx context.Context, name string) error {
@@ -80,7 +67,7 @@ func (a *Access) DeletePerson(ctx context.Context, name string) error {
 	if err := a.people.Delete(ctx, name); err != nil {
 		return err
 	}
-	errs := []error{ignoreMissing(a.passwords.Delete(ctx, name)), a.endSessions(ctx, name)}
+	errs := []error{ignoreMissing(a.passwords.Delete(ctx, name)), a.SignOutEverywhere(ctx, name)}
 	errs = append(errs, a.tokens.Scan(ctx, func(t *api.Token) error {
 		if t.Spec.Person == name {
 			errs = append(errs, ignoreMissing(a.DeleteToken(ctx, t.Name)))
@@ -106,27 +93,10 @@ func (a *Access) KeepsAdmin(ctx context.Context, name string, next *api.Person) 
 	return api.Errorf(api.CodeInvalid, "cannot change person %q: no administrator would be left", name).WithRemedy("make somebody else an administrator first")
 }
 
-// Session is a sign-in of a person.
-type Session struct {
-	Identity Identity
-	Secret   string // the cookie's value
-	Expires  time.Time
-}
-
-// CookieName of the session cookie.
-const CookieName = "drover_session"
-
-// Cookie is the session as a cookie: HttpOnly, Secure, SameSite=Strict.
-func (s Session) Cookie() *http.Cookie {
-	return &http.Cookie{Name: CookieName, Value: s.Secret, Path: "/", Expires: s.Expires, HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode}
-}
-
 // SignIn checks a password. Wrong ones are rate-limited by person and by
 // remote address; it takes as long for a person there is as for one there is not.
-func (a *Access) SignIn(ctx context.Context, person, plain, remote string) (Session, error) {
-	if host, _, err := net.SplitHostPort(remote); err == nil {
-		remote = host
-	}
+func (a *Access) SignIn(ctx context.Context, person, plain string, from From) (Session, error) {
+	remote := from.host()
 	refund, err := a.limits.take(person, remote, a.o.Now())
 	if err != nil {
 		return Session{}, err
@@ -155,45 +125,7 @@ func (a *Access) SignIn(ctx context.Context, person, plain, remote string) (Sess
 	if p.Spec.Disabled {
 		return Session{}, unauthorized("ask an administrator", "the person %q is disabled", person)
 	}
-	return a.newSession(ctx, p, remote)
-}
-
-func (a *Access) newSession(ctx context.Context, p *api.Person, remote string) (Session, error) {
-	plain := newSessionSecret()
-	s := &session{Meta: api.Meta{Name: sessionName(plain)}}
-	s.Spec.Person, s.Spec.Of, s.Spec.Remote = p.Name, p.UID, remote
-	s.Spec.Expires = a.o.Now().UTC().Add(a.o.SessionLife).Truncate(time.Second)
-	if err := a.sessions.Create(ctx, s); err != nil {
-		return Session{}, err
-	}
-	return Session{Identity: Identity{Person: p.Name, Session: s.Name[:12], Role: p.Spec.Role}, Secret: plain, Expires: s.Spec.Expires}, nil
-}
-
-// session finds the identity behind a session's secret.
-func (a *Access) session(ctx context.Context, plain string) (Identity, error) {
-	s, err := a.sessions.Get(ctx, sessionName(plain))
-	if err != nil {
-		if api.CodeOf(err) == api.CodeNotFound {
-			return Identity{}, unauthorized("sign in again", "the session has ended")
-		}
-		return Identity{}, err
-	}
-	if !a.o.Now().Before(s.Spec.Expires) {
-		return Identity{}, unauthorized("sign in again", "the session expired at %s", s.Spec.Expires.UTC().Format(time.RFC3339))
-	}
-	p, err := a.person(ctx, s.Spec.Person)
-	if err != nil {
-		return Identity{}, err
-	}
-	if p.UID != s.Spec.Of {
-		return Identity{}, unauthorized("sign in again", "the session has ended")
-	}
-	return Identity{Person: p.Name, Session: s.Name[:12], Role: p.Spec.Role}, nil
-}
-
-// SignOut ends a session by its secret; one that has ended is fine.
-func (a *Access) SignOut(ctx context.Context, plain string) error {
-	return ignoreMissing(a.sessions.Delete(ctx, sessionName(plain)))
+	return a.newSession(ctx, p, from)
 }
 
 const (
@@ -222,7 +154,7 @@ func (a *Access) FirstLink(ctx context.Context) (string, error) {
 }
 
 // RedeemLink makes the first administrator with the one-time secret, once, and signs in.
-func (a *Access) RedeemLink(ctx context.Context, plain, name, pass, remote string) (Session, error) {
+func (a *Access) RedeemLink(ctx context.Context, plain, name, pass string, from From) (Session, error) {
 	const again = "restart the server while there is no administrator: it prints a new one"
 	if err := api.ValidName(name); err != nil {
 		return Session{}, err
@@ -253,5 +185,5 @@ func (a *Access) RedeemLink(ctx context.Context, plain, name, pass, remote strin
 	if err != nil {
 		return Session{}, err
 	}
-	return a.newSession(ctx, p, remote)
+	return a.newSession(ctx, p, from)
 }

@@ -100,7 +100,7 @@ func TestEveryRouteKeepsItsRule(t *testing.T) {
 		}
 	}
 	// A new public route is a decision: it must be added here.
-	for _, key := range []string{"GET /{$}", "GET /healthz", "GET /openapi.json", "GET /v1/version", "GET /v1/ca", "POST /v1/login", "POST /v1/login/first"} {
+	for _, key := range []string{"GET /{$}", "GET /assets/{file...}", "GET /healthz", "GET /openapi.json", "GET /v1/version", "GET /v1/ca", "POST /v1/login", "POST /v1/login/first"} {
 		if !open[key] {
 			t.Errorf("%s is not public", key)
 		}
@@ -202,7 +202,7 @@ func TestTheFirstAdministratorAndSigningInAndOut(t *testing.T) {
 		t.Error("the code worked twice")
 	}
 	ann := w.as(in.Token)
-	var me server.Me
+	var me api.Me
 	if err := ann.Call(ctx, "GET", "/v1/whoami", nil, &me); err != nil || me.Person != "ann" || me.Role != api.RoleAdmin {
 		t.Fatalf("she is %+v, %v", me, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"drover/api"
+	"drover/internal/console"
 	"drover/internal/domain"
 )
 
@@ -67,13 +68,43 @@ func (s *Server) mux(t *table) http.Handler {
 	nowhere := s.door(domain.Route{Method: "*", Path: "(none)", Doc: "answers where there is no route", Quiet: true,
 		Access: domain.Public("it only says that there is nothing"),
 		Handle: func(w http.ResponseWriter, r *http.Request) error { return t.missing(w, r, m) }})
+	page, file := s.door(s.pageRoute("(page)", s.console.Page)), s.door(s.pageRoute("(file)", s.console.File))
+	taken := t.firsts()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := m.Handler(r); pattern != "" {
+		first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		switch _, pattern := m.Handler(r); {
+		case pattern != "":
 			m.ServeHTTP(w, r)
-			return
+		case !taken[first] && s.console.Has(r.URL.Path) && !mutates(r.Method):
+			file.ServeHTTP(w, r)
+		case !taken[first] && console.WantsPage(r):
+			page.ServeHTTP(w, r)
+		default:
+			nowhere.ServeHTTP(w, r)
 		}
-		nowhere.ServeHTTP(w, r)
 	})
+}
+
+// firsts are the first parts of all routes' paths: no page is below them.
+func (t *table) firsts() map[string]bool {
+	taken := map[string]bool{"v1": true, "api": true}
+	for _, r := range t.routes {
+		if first, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/"); first != "{$}" {
+			taken[first] = true
+		}
+	}
+	return taken
+}
+
+// consoleRoutes serve the console's files; its pages are all paths that
+// nothing else has.
+func (s *Server) consoleRoutes() []domain.Route {
+	return []domain.Route{s.pageRoute("/assets/{file...}", s.console.File)}
+}
+
+func (s *Server) pageRoute(path string, handle func(http.ResponseWriter, *http.Request) error) domain.Route {
+	return domain.Route{Method: "GET", Path: path, Internal: true, Doc: "The web console.", Handle: handle,
+		Access: domain.Public("the console's program holds no data: what it shows it asks the API for")}
 }
 
 // missing says what is wrong with a path that no route has.

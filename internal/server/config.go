@@ -7,6 +7,7 @@ package server
 import (
 	"context"
 	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -37,10 +38,14 @@ type Config struct {
 
 	TLSCert, TLSKey string // PEM files for the API; both empty: the fleet's own CA
 
+	MetricsRetention time.Duration // how long metrics are kept; 15 days if 0
+	MetricsMaxBytes  int64         // the oldest metrics go when they take more; 0: no limit
+
 	EtcdURL     string // external cluster; empty: the embedded engine
 	Backend     store.Backend
 	OpenBackend OpenBackend
 
+	Console fs.FS // the web console's build; nil: the one that is linked in
 	Rooms   []domain.Room
 	Version string
 	Log     *slog.Logger

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -33,18 +34,24 @@ func (s *Server) door(rt domain.Route) http.Handler {
 		start := s.now()
 		id := newRequestID()
 		w.Header().Set("X-Request-Id", id)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		harden(w.Header())
 		ctx := domain.WithRequest(r.Context(), id, remoteHost(r))
 		if rt.Stream {
 			var stop context.CancelFunc
 			ctx, stop = joinContext(ctx, s.draining)
 			defer stop()
 		}
-		out := &recorder{w: w, status: http.StatusOK}
+		packed, packer := pack(w, r)
+		out := &recorder{w: packed, status: http.StatusOK}
 		timed(w)
 		who, err := s.admit(rt, r)
 		if rt.Stream && err == nil {
 			untimed(w)
+			if who != nil && !mutates(r.Method) { // what was begun goes on, what is only watched does not
+				var stop func()
+				ctx, stop = s.whileAdmitted(ctx, rt, r)
+				defer stop()
+			}
 		}
 		ctx = domain.WithIdentity(ctx, who)
 		r = r.WithContext(ctx)
@@ -76,8 +83,19 @@ func (s *Server) door(rt domain.Route) http.Handler {
 			}
 		}
 		out.release()
+		packer.finish()
 		s.logRequest(r, rt, who, out, err, s.now().Sub(start))
 	})
+}
+
+// harden keeps a browser from taking an answer for more than it is: what the
+// API says, such as a command's output, is never a page. The console's pages
+// have headers of their own.
+func harden(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
 // admit establishes who is asking and whether they may.
@@ -95,7 +113,7 @@ func (s *Server) admit(rt domain.Route, r *http.Request) (*domain.Identity, erro
 	if err != nil {
 		return nil, err
 	}
-	id := &domain.Identity{Actor: who.Actor(), Person: who.Person, Token: who.Token, Role: who.Role}
+	id := &domain.Identity{Actor: who.Actor(), Person: who.Person, Token: who.Token, Role: who.Role, Session: who.Session, Expires: who.Expires}
 	return id, rt.Access.Check(id)
 }
 
@@ -127,9 +145,13 @@ func (s *Server) answerError(w *recorder, r *http.Request, rt domain.Route, err 
 	if e.Code == api.CodeUnauthorized {
 		h := w.Header()
 		h.Set("WWW-Authenticate", `Bearer realm="drover"`)
-		if rt.Basic {
+		if rt.Basic && r.Header.Get("Sec-Fetch-Mode") == "" { // a browser would ask in a window of its own
 			h.Set("WWW-Authenticate", `Basic realm="drover", charset="UTF-8"`)
 		}
+	}
+	var slow interface{ RetryAfter() time.Duration }
+	if errors.As(err, &slow) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(slow.RetryAfter().Seconds()))))
 	}
 	if e.Code == api.CodeUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "2")
@@ -210,12 +232,6 @@ func deadlines(w http.ResponseWriter, until time.Time) {
 	// A test's recorder has no deadlines.
 	_ = ctrl.SetReadDeadline(until)
 	_ = ctrl.SetWriteDeadline(until)
-}
-
-// bounded gives an answer of a stream's route that is no stream its deadline.
-func bounded(w http.ResponseWriter) {
-	// A test's recorder has no deadlines.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(requestTimeout))
 }
 
 func limitBody(w http.ResponseWriter, r *http.Request, rt domain.Route) {

@@ -109,7 +109,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if watch {
 		return s.watchEvents(w, r, f)
 	}
-	bounded(w)
+	domain.Bound(w)
 	last := s.journal.Last()
 	items, err := s.journal.List(r.Context(), f)
 	if err != nil {

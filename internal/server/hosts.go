@@ -17,6 +17,7 @@ type hosts struct {
 	mayFetch  []func(ctx context.Context, host, sha256 string) error
 	renew     func(ctx context.Context, host string, r *api.RenewRequest) (*api.RenewResponse, error)
 	offers    []func(host string, hello *api.Hello) *api.AgentOffer
+	write     func(ctx context.Context, host string, body []byte) error
 	blobs     *blob.Store
 }
 
@@ -38,6 +39,12 @@ func (h *hosts) add(l *domain.Link) {
 			panic("server: two rooms renew certificates")
 		}
 		h.renew = l.Renew
+	}
+	if l.Write != nil {
+		if h.write != nil {
+			panic("server: two rooms store samples")
+		}
+		h.write = l.Write
 	}
 }
 
@@ -77,6 +84,14 @@ func (h *hosts) Renew(ctx context.Context, host string, r *api.RenewRequest) (*a
 		return nil, api.Errorf(api.CodeUnavailable, "this server renews no certificates")
 	}
 	return h.renew(ctx, host, r)
+}
+
+// Write stores a host's samples.
+func (h *hosts) Write(ctx context.Context, host string, body []byte) error {
+	if h.write == nil {
+		return api.Errorf(api.CodeUnavailable, "this server takes no metrics")
+	}
+	return h.write(ctx, host, body)
 }
 
 func (h *hosts) offer(host string, hello *api.Hello) *api.AgentOffer {

@@ -78,6 +78,8 @@ func (k *kindAPI) routes() []domain.Route {
 				{Name: "from", Type: domain.Integer, Doc: "watch changes after this revision only"},
 			}},
 		{Method: "GET", Path: one, Access: k.kind.Read, Doc: "Read one " + k.kind.Name + ".", Response: empty, Handle: k.get},
+		{Method: "GET", Path: one + "/history", Access: k.kind.Read, Doc: "Who changed a " + k.kind.Name + ", the newest first, as the audit has it.", Response: api.ObjectHistory{}, Handle: k.history,
+			Query: []domain.Param{{Name: "limit", Type: domain.Integer, Doc: fmt.Sprintf("the newest so many; 200 if not given, at most %d", maxHistory)}}},
 	}
 	if k.kind.ReadOnly {
 		return rs
@@ -160,7 +162,7 @@ func (k *kindAPI) list(w http.ResponseWriter, r *http.Request) error {
 	if watch {
 		return k.watch(w, r, sel)
 	}
-	bounded(w)
+	domain.Bound(w)
 	limit, err := intParam(q.Get("limit"), "limit", defaultPage)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 //	ca/          the fleet's certificate authority and its keys
 //	blobs/       files by their SHA-256
 //	journal/     events
+//	runs/        what ran, what hosts printed, and how they came to revisions
 //	audit.jsonl  the audit, one entry a line
 //	ROOM/        what a room keeps itself, such as fleet/ with the repository
 //

@@ -390,6 +390,7 @@ func (s *Server) welcome(ctx context.Context, addrs Addresses) error {
 	if s.given == nil {
 		fingerprint = " --ca-fingerprint " + strings.TrimSpace(pin)
 	}
-	s.announce("\nThere is no administrator yet. Become it, once, by:\n  drover login %s --once %s%s\nAs root on this machine, drover works without signing in.\n", addrs.API, code, fingerprint)
+	s.announce("\nThere is no administrator yet. Become it, once, within a day, in a browser:\n  %s/signin?code=%s\nor by:\n  drover login %s --once %s%s\nAs root on this machine, drover works without signing in.\n",
+		addrs.API, code, addrs.API, code, fingerprint)
 	return nil
 }

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -12,7 +14,32 @@ import (
 
 	"drover/api"
 	"drover/internal/domain"
+	"drover/internal/store"
 )
+
+// Document is the OpenAPI document of a server with these rooms, without one
+// that runs. It opens a server in a folder of its own that is removed again.
+func Document(ctx context.Context, version string, rooms []domain.Room) (_ []byte, err error) {
+	dir, err := os.MkdirTemp("", "drover-openapi-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the description of the API: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	s, err := New(ctx, Config{DataDir: dir, Backend: store.Memory(), Rooms: rooms, Version: version})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the description of the API: %w", err)
+	}
+	return s.openapi, s.Close()
+}
+
+// document is the document of the assembled table.
+func (s *Server) document() ([]byte, error) {
+	docs, err := readComments(api.Source)
+	if err != nil {
+		return nil, err
+	}
+	return document(orDefault(s.cfg.Version, "dev"), s.table.sorted(), docs)
+}
 
 // listOf as a Response is a List of that object.
 type listOf struct{ item api.Object }
@@ -23,7 +50,13 @@ type node = map[string]any
 
 // document builds the OpenAPI 3.1 document from the route table and the types.
 func document(version string, routes []domain.Route, docs comments) ([]byte, error) {
-	b := &schemas{defs: node{}, docs: docs, types: map[string]reflect.Type{}}
+	b := &schemas{defs: node{}, docs: docs, types: map[string]reflect.Type{}, answers: map[reflect.Type]bool{}}
+	b.answer(reflect.TypeFor[api.Error]())
+	for _, r := range routes {
+		if !r.Internal {
+			b.answered(r)
+		}
+	}
 	paths := node{}
 	tags := map[string]bool{}
 	for _, r := range routes {
@@ -121,7 +154,15 @@ func (b *schemas) responses(r domain.Route) node {
 	}
 	content := node{"application/json": node{"schema": b.response(r.Response)}}
 	if r.Stream {
-		content["text/event-stream"] = node{"schema": node{"type": "string"}}
+		stream := node{"schema": node{"type": "string"}}
+		if len(r.Events) > 0 {
+			events := node{}
+			for name, v := range r.Events {
+				events[name] = b.of(reflect.TypeOf(v))
+			}
+			stream["x-drover-events"] = events
+		}
+		content["text/event-stream"] = stream
 	}
 	status := "200"
 	if r.Method != "GET" {
@@ -162,6 +203,37 @@ type schemas struct {
 	defs  node
 	docs  comments
 	types map[string]reflect.Type
+	// answers are the structs that an answer may hold: their fields are there
+	// unless they may be left out when empty. Of what only requests hold a
+	// field may always be left out.
+	answers map[reflect.Type]bool
+}
+
+// answered notes what a route's answers hold.
+func (b *schemas) answered(r domain.Route) {
+	if l, ok := r.Response.(listOf); ok {
+		b.answer(reflect.TypeOf(l.item))
+	} else if r.Response != nil {
+		b.answer(reflect.TypeOf(r.Response))
+	}
+	for _, v := range r.Events {
+		b.answer(reflect.TypeOf(v))
+	}
+}
+
+func (b *schemas) answer(t reflect.Type) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		b.answer(t.Elem())
+	case reflect.Struct:
+		if b.answers[t] || t == reflect.TypeFor[time.Time]() {
+			return
+		}
+		b.answers[t] = true
+		for _, f := range domain.Fields(t) {
+			b.answer(f.Type)
+		}
+	}
 }
 
 var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
@@ -233,7 +305,8 @@ func (b *schemas) object(t reflect.Type) node {
 			}
 		}
 		props[name] = s
-		if name == "name" && f.Owner == "Meta" {
+		// An object that is sent needs no status, and a list's items are the same type.
+		if b.answers[t] && !f.Optional && name != "status" {
 			required = append(required, name)
 		}
 	}
@@ -242,6 +315,7 @@ func (b *schemas) object(t reflect.Type) node {
 		o["description"] = doc
 	}
 	if required != nil {
+		slices.Sort(required)
 		o["required"] = required
 	}
 	return o

@@ -81,15 +81,19 @@ func (s *Server) accessDomain() domain.Domain {
 				BeforeDelete: func(ctx context.Context, o api.Object) error { return s.keepAdmin(ctx, o.Metadata().Name) },
 				Delete:       s.access.DeletePerson},
 			{Name: "token", Plural: "tokens", Doc: "What a program or a signed-in CLI proves itself with, or what a host joins with.", New: func() api.Object { return &api.Token{} },
-				Read: domain.Operator(), Write: domain.Admin(), NoCreate: true, NoUpdate: true, Delete: s.access.DeleteToken},
+				Read: domain.Operator(), Write: domain.Admin(), NoCreate: true, NoUpdate: true, Delete: s.access.DeleteToken,
+				Made: "make one by `drover token create NAME --role ROLE`, or by `drover token join` for a host, which prints the secret once"},
 		},
 		Routes: []domain.Route{
 			{Method: "POST", Path: "/v1/login", Access: domain.Public("it checks the password; attempts are limited"), Doc: "Sign in with a password.", Request: LoginRequest{}, Response: LoginResponse{}, MaxBody: maxLogin, Handle: s.login},
 			{Method: "POST", Path: "/v1/login/first", Access: domain.Public("it checks the one-time code, which ends with its use"), Doc: "Make the first administrator.\n\nThe code is in the link that the server prints at its start while there is no administrator.",
 				Request: FirstLoginRequest{}, Response: LoginResponse{}, MaxBody: maxLogin, Handle: s.firstLogin},
 			{Method: "POST", Path: "/v1/logout", Access: domain.SignedIn(), Doc: "Sign out: end the session, or revoke the token, that the request shows.", Handle: s.logout},
+			{Method: "GET", Path: "/v1/sessions", Access: domain.SignedIn(), Doc: "What one is signed in with: browsers' sessions, and tokens of programs such as `drover login`.", Response: api.SessionList{}, Handle: s.listSessions},
+			{Method: "DELETE", Path: "/v1/sessions", Access: domain.SignedIn(), Doc: "Sign out everywhere: end all of one's own sessions, also the one that asks. Tokens that were made for programs stay.", Handle: s.endSessions},
+			{Method: "DELETE", Path: "/v1/sessions/{id}", Access: domain.SignedIn(), Doc: "End one of one's own sessions.", Handle: s.endSession},
 			{Method: "POST", Path: "/v1/people", Access: domain.Admin(), Doc: "Create a person with a password.", Request: NewPerson{}, Response: &api.Person{}, Handle: s.createPerson},
-			{Method: "POST", Path: "/v1/people/{name}/password", Access: domain.SignedIn(), Doc: "Change a password: one's own, or as an administrator anybody's. It ends the person's sessions.", Request: NewPassword{}, Handle: s.setPassword},
+			{Method: "POST", Path: "/v1/people/{name}/password", Access: domain.SignedIn(), Doc: "Change a password: one's own, or as an administrator anybody's. It ends all that the person has signed in with; a browser in which one's own was changed gets a new session.", Request: NewPassword{}, Handle: s.setPassword},
 			{Method: "POST", Path: "/v1/tokens", Access: domain.SignedIn(), Doc: "Create a token; its secret is in the answer and never shown again.\n\nAdministrators make any; operators make join tokens; everybody makes tokens for themselves, of at most their own role.",
 				Request: &api.Token{}, Response: NewToken{}, Handle: s.createToken},
 			{Method: "DELETE", Path: "/v1/tokens/{name}", Access: domain.SignedIn(), Doc: "Revoke a token: one's own, a join token as an operator, any as an administrator.", Handle: s.deleteToken},
@@ -122,7 +126,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	domain.Note(r.Context(), "person/"+in.Person, "")
-	session, err := s.access.SignIn(r.Context(), in.Person, in.Password, domain.Remote(r.Context()))
+	session, err := s.access.SignIn(r.Context(), in.Person, in.Password, from(r))
 	if err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func (s *Server) firstLogin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	domain.Note(r.Context(), "person/"+in.Person, "first administrator")
-	session, err := s.access.RedeemLink(r.Context(), in.Code, in.Person, in.Password, domain.Remote(r.Context()))
+	session, err := s.access.RedeemLink(r.Context(), in.Code, in.Person, in.Password, from(r))
 	if err != nil {
 		return err
 	}
@@ -157,7 +161,7 @@ func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, session access
 	if note == "" {
 		note = "signed-in program"
 	}
-	t := &api.Token{Meta: api.Meta{Kind: "token", Name: out.Person + "-" + newRequestID()}, Spec: api.TokenSpec{Person: out.Person, Role: out.Role, Expires: s.now().Add(cliTokenLife).UTC(), Note: note}}
+	t := &api.Token{Meta: api.Meta{Kind: "token", Name: out.Person + "-" + newRequestID()}, Spec: api.TokenSpec{Person: out.Person, Role: out.Role, Expires: s.now().Add(cliTokenLife).UTC(), Note: note, SignIn: true}}
 	secret, err := s.access.CreateToken(r.Context(), t)
 	if err != nil {
 		return err
@@ -177,7 +181,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		if err := s.access.SignOut(r.Context(), c.Value); err != nil {
 			return err
 		}
-		http.SetCookie(w, &http.Cookie{Name: access.CookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		forgetCookie(w)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -208,7 +212,7 @@ func (s *Server) setPassword(w http.ResponseWriter, r *http.Request) error {
 	domain.Note(r.Context(), "person/"+name, "password")
 	if who.Person == name {
 		// A stolen session or token must not be able to keep the account.
-		session, err := s.access.SignIn(r.Context(), name, in.Old, domain.Remote(r.Context()))
+		session, err := s.access.SignIn(r.Context(), name, in.Old, from(r))
 		if err != nil {
 			return err
 		}
@@ -221,6 +225,15 @@ func (s *Server) setPassword(w http.ResponseWriter, r *http.Request) error {
 	if err := s.access.SetPassword(r.Context(), name, in.New); err != nil {
 		return err
 	}
+	if who.Person == name && who.Session != "" {
+		// Who has just shown the password goes on in this browser, by a session
+		// that nobody can have a copy of.
+		session, err := s.access.SignIn(r.Context(), name, in.New, from(r))
+		if err != nil {
+			return err
+		}
+		http.SetCookie(w, session.Cookie())
+	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -231,6 +244,7 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t := &api.Token{Meta: api.Meta{Kind: "token", Name: in.Name, Labels: in.Labels}, Spec: in.Spec}
+	t.Spec.SignIn = false
 	if err := s.mayCreate(domain.WhoIs(r.Context()), t.Spec); err != nil {
 		return err
 	}

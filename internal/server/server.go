@@ -19,10 +19,12 @@ import (
 	"drover/internal/access"
 	"drover/internal/audit"
 	"drover/internal/blob"
+	"drover/internal/console"
 	"drover/internal/domain"
 	"drover/internal/journal"
 	"drover/internal/link"
 	"drover/internal/pki"
+	"drover/internal/runlog"
 	"drover/internal/store"
 )
 
@@ -33,6 +35,7 @@ const (
 	caDir      = "ca"
 	blobDir    = "blobs"
 	journalDir = "journal"
+	runsDir    = "runs"
 )
 
 // Server is one control plane with its services open and its routes
@@ -47,6 +50,7 @@ type Server struct {
 	store    *store.Store
 	blobs    *blob.Store
 	journal  *journal.Journal
+	runs     *runlog.Log
 	auditLog *audit.Log
 	access   *access.Access
 	ca       *pki.CA
@@ -55,11 +59,13 @@ type Server struct {
 	tokens   *store.Table[api.Token, *api.Token]
 
 	services    domain.Services
+	console     *console.Console
 	handler     http.Handler
 	table       *table
 	kindInfos   []KindInfo
 	openapi     []byte
 	loops       []domain.Loop
+	problems    []func() []string // of the rooms
 	metrics     *metrics
 	streams     streams
 	crossOrigin *http.CrossOriginProtection
@@ -70,6 +76,7 @@ type Server struct {
 	// closers close the services, the last opened first.
 	closers []func() error
 
+	started  time.Time
 	draining context.Context // ends when streams are to end
 	drain    context.CancelFunc
 	running  context.Context // ends when loops are to end
@@ -99,6 +106,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.started = s.now()
 	if cfg.TLSCert != "" {
 		s.given = &certFile{cert: cfg.TLSCert, key: cfg.TLSKey}
 	}
@@ -158,6 +166,10 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(s.journal.Close)
+	if s.runs, err = runlog.Open(s.layout.path(runsDir), runlog.Options{Now: s.cfg.Now, Log: s.log.With("part", "runs")}); err != nil {
+		return err
+	}
+	s.onClose(s.runs.Close)
 	if s.auditLog, err = audit.Open(s.layout.path(auditFile), audit.Options{Now: s.cfg.Now}); err != nil {
 		return err
 	}
@@ -173,11 +185,20 @@ func (s *Server) onClose(fn func() error) { s.closers = append(s.closers, fn) }
 // assemble makes the rooms and puts all they hand over behind the door.
 func (s *Server) assemble(ctx context.Context) error {
 	line := &hosts{blobs: s.blobs}
-	s.hub = link.NewHub(link.HubConfig{Consumer: line, Authorizer: line, Blobs: line, Renewer: line, Offer: line.offer,
+	s.hub = link.NewHub(link.HubConfig{Consumer: line, Authorizer: line, Blobs: line, Renewer: line, Metrics: line, Offer: line.offer,
 		ServerVersion: s.cfg.Version, Now: s.cfg.Now})
-	s.services = domain.Services{Store: s.store, Blobs: s.blobs, Journal: s.journal, Audit: s.auditLog, Access: s.access, CA: s.ca, Hub: s.hub,
+	s.services = domain.Services{Store: s.store, Blobs: s.blobs, Journal: s.journal, Runs: s.runs, Audit: s.auditLog, Access: s.access, CA: s.ca, Hub: s.hub,
 		Log: s.log, Now: s.now, DataDir: s.cfg.DataDir, Version: s.cfg.Version, Links: s.linkAddresses, API: s.apiURL, APIPin: s.apiPin}
 	s.metrics = newMetrics(s)
+	s.services.Own, s.services.MetricsRetention, s.services.MetricsMaxBytes = s.metrics.registry, s.cfg.MetricsRetention, s.cfg.MetricsMaxBytes
+	build := s.cfg.Console
+	if build == nil {
+		build = console.Build()
+	}
+	var err error
+	if s.console, err = console.New(build); err != nil {
+		return err
+	}
 
 	domains := []domain.Domain{s.accessDomain()}
 	for _, room := range s.cfg.Rooms {
@@ -192,6 +213,8 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.table = &table{}
 	s.table.add(false, s.systemRoutes()...)
 	s.table.add(false, s.historyRoutes()...)
+	s.table.add(false, s.consoleRoutes()...)
+	s.table.add(false, s.runRoutes()...)
 	for _, d := range domains {
 		if err := s.addKinds(d); err != nil {
 			return err
@@ -201,18 +224,13 @@ func (s *Server) assemble(ctx context.Context) error {
 		s.table.add(true, d.Routes...)
 		s.loops = append(s.loops, d.Loops...)
 		line.add(d.Link)
+		if d.Problems != nil {
+			s.problems = append(s.problems, d.Problems)
+		}
 	}
 	s.loops = append(s.loops, domain.Loop{Name: "server.metrics", Run: s.countEvents}, domain.Loop{Name: "server.sweep", Leader: true, Run: s.sweep},
 		domain.Loop{Name: "server.memory", Run: s.trim})
-	docs, err := readComments(api.Source)
-	if err != nil {
-		return err
-	}
-	version := s.cfg.Version
-	if version == "" {
-		version = "dev"
-	}
-	if s.openapi, err = document(version, s.table.sorted(), docs); err != nil {
+	if s.openapi, err = s.document(); err != nil {
 		return err
 	}
 	s.handler = s.mux(s.table)

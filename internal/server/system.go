@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"drover/api"
+	"drover/internal/console"
 	"drover/internal/domain"
 	"drover/internal/pki"
 )
@@ -40,8 +41,9 @@ type KindInfo struct {
 	Doc     string       `json:"doc"`
 	Room    string       `json:"room"`
 	Verbs   []string     `json:"verbs"`
-	Read    string       `json:"read"`  // who may read
-	Write   string       `json:"write"` // who may write
+	Read    string       `json:"read"`           // who may read
+	Write   string       `json:"write"`          // who may write
+	Made    string       `json:"made,omitempty"` // how one is made, where the generic API does not
 	Columns []api.Column `json:"columns"`
 }
 
@@ -50,21 +52,17 @@ type KindList struct {
 	Items []KindInfo `json:"items"`
 }
 
-// Me is the answer to /v1/whoami.
-type Me struct {
-	Actor  string   `json:"actor"`
-	Person string   `json:"person,omitempty"`
-	Token  string   `json:"token,omitempty"`
-	Role   api.Role `json:"role"`
-}
-
 // systemRoutes are those of the server itself.
 func (s *Server) systemRoutes() []domain.Route {
 	return []domain.Route{
-		{Method: "GET", Path: "/{$}", Access: domain.Public("a greeting"), Doc: "Say what this is.", Internal: true,
+		{Method: "GET", Path: "/{$}", Access: domain.Public("a greeting, or the console's page, which shows what the API lets it"), Doc: "Say what this is.", Internal: true,
 			Handle: func(w http.ResponseWriter, r *http.Request) error {
+				if console.WantsPage(r) {
+					return s.console.Page(w, r)
+				}
+				w.Header().Set("Vary", "Accept")
 				w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-				_, err := w.Write([]byte("This is Drover's API. It is described at /openapi.json; people use it by the command `drover`.\n"))
+				_, err := w.Write([]byte("This is Drover's API. It is described at /openapi.json; people use it in a browser or by the command `drover`.\n"))
 				return err
 			}},
 		{Method: "GET", Path: "/healthz", Access: domain.Public("says ok or failing, and what is failing of the server itself"), Doc: "Tell whether the server can do its work.", Response: Health{}, Handle: s.healthz},
@@ -90,15 +88,16 @@ func (s *Server) systemRoutes() []domain.Route {
 		{Method: "GET", Path: "/v1/kinds", Access: domain.Viewer(), Doc: "The kinds of objects there are, with their tables' columns.", Response: KindList{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
 			return domain.WriteJSON(w, http.StatusOK, KindList{Items: s.kindInfos})
 		}},
-		{Method: "GET", Path: "/v1/whoami", Access: domain.SignedIn(), Doc: "Who the request's credential is.", Response: Me{}, Handle: func(w http.ResponseWriter, r *http.Request) error {
-			who := domain.WhoIs(r.Context())
-			return domain.WriteJSON(w, http.StatusOK, Me{Actor: who.Actor, Person: who.Person, Token: who.Token, Role: who.Role})
-		}},
+		{Method: "GET", Path: "/v1/server", Access: domain.Viewer(), Doc: "What there is to know of the server: where it is, its space, its certificates, and what needs somebody.", Response: api.ServerInfo{}, Handle: s.info},
+		{Method: "GET", Path: "/v1/whoami", Access: domain.SignedIn(), Doc: "Who the request's credential is.", Response: api.Me{}, Handle: s.whoami},
 	}
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
 	h := Health{Status: "ok", Problems: s.store.Health(r.Context()).Problems}
+	for _, problems := range s.problems {
+		h.Problems = append(h.Problems, problems()...)
+	}
 	if s.draining.Err() != nil {
 		h.Problems = append(h.Problems, "the server is stopping")
 	}
@@ -118,7 +117,7 @@ func describe(room string, k domain.Kind) KindInfo {
 		}
 	}
 	return KindInfo{Name: k.Name, Plural: k.Plural, Short: k.Short, Doc: k.Doc, Room: room, Verbs: verbs(k),
-		Read: k.Read.String(), Write: k.Write.String(), Columns: cols}
+		Read: k.Read.String(), Write: k.Write.String(), Made: k.Made, Columns: cols}
 }
 
 // checkKind refuses, when the server is assembled, a kind that is not whole.
