@@ -26,16 +26,16 @@ const module = "drover"
 
 // rooms are what Drover does. A room never imports a room: they meet in the
 // store, in api types, or in a small interface that the consumer declares.
-var rooms = []string{"internal/fleet", "internal/play", "internal/access"}
+var rooms = []string{"internal/fleet", "internal/play", "internal/access", "internal/observe"}
 
 // hostSide runs as root on every host, so it stays small and knows nothing of
 // the server: nothing in serverSide, not even through another package.
 var hostSide = []string{"cmd/drover-agent", "internal/agent", "internal/link", "internal/play/engine", "internal/play/inventory",
 	"internal/play/source", "internal/play/jinja", "internal/play/filter", "internal/play/facts", "internal/play/machine",
-	"internal/play/module", "internal/play/playhost", "internal/play/playpull"}
+	"internal/play/module", "internal/play/playhost", "internal/play/playpull", "internal/observe/observehost"}
 
 var serverSide = []string{"internal/store", "internal/store/etcd", "internal/access", "internal/change", "internal/server", "internal/domain",
-	"internal/fleet", "internal/play", "internal/all", "internal/cli"}
+	"internal/runlog", "internal/fleet", "internal/play", "internal/console", "internal/all", "internal/cli", "internal/observe", "internal/observe/metricstore"}
 
 // onlyFor lists packages that few may import, with the reason.
 var onlyFor = []struct {

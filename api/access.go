@@ -77,6 +77,9 @@ type TokenSpec struct {
 	// set, is the only name it may enrol.
 	Join bool   `json:"join,omitempty"`
 	Host string `json:"host,omitempty"`
+	// SignIn marks the token of a program that somebody signed in with a
+	// password; only the server sets it. It ends with the person's sessions.
+	SignIn bool `json:"signIn,omitempty"`
 }
 
 // TokenStatus says what became of it.
@@ -98,6 +101,43 @@ func (*Token) Columns() []Column {
 	return []Column{{Head: "NAME", Path: "name"}, {Head: "PERSON", Path: "spec.person"}, {Head: "ROLE", Path: "spec.role"},
 		{Head: "JOIN", Path: "spec.join"}, {Head: "HOST", Path: "spec.host"}, {Head: "EXPIRES", Path: "spec.expires"},
 		{Head: "USED", Path: "status.used"}, {Head: "USED BY", Path: "status.usedBy"}, {Head: "NOTE", Path: "spec.note"}}
+}
+
+// Me is who a request's credential is: GET /v1/whoami.
+type Me struct {
+	Actor    string    `json:"actor"`              // as the audit names who it is
+	Person   string    `json:"person,omitempty"`   // left out for a program's token
+	FullName string    `json:"fullName,omitempty"` // of the person
+	Token    string    `json:"token,omitempty"`    // name of the token that was shown
+	Session  string    `json:"session,omitempty"`  // id of the session that was shown
+	Role     Role      `json:"role"`
+	Expires  time.Time `json:"expires,omitzero"` // when the credential ends; left out for one that does not
+	Fleet    string    `json:"fleet"`            // the fleet's id
+	Version  string    `json:"version"`          // of the server
+	Time     time.Time `json:"time"`             // on the server
+}
+
+// Kinds of sessions.
+const (
+	SessionBrowser = "browser" // a cookie
+	SessionToken   = "token"   // of a program that somebody signed in, such as `drover login`
+)
+
+// Session is something that a person has signed in with and that still works.
+type Session struct {
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"` // browser or token
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Used    time.Time `json:"used,omitzero"`    // last use, to some minutes
+	Remote  string    `json:"remote,omitempty"` // address that it was made from
+	Note    string    `json:"note,omitempty"`   // what the browser said it is, or what the token is for
+	Current bool      `json:"current"`          // the one that the request showed
+}
+
+// SessionList is the answer to GET /v1/sessions: one's own, the newest first.
+type SessionList struct {
+	Items []Session `json:"items"`
 }
 
 // AuditEntry is one line of the audit: a mutation, who did it, and the chain.

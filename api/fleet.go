@@ -35,8 +35,9 @@ type HostStatus struct {
 	Assigned     string         `json:"assignedRevision,omitempty"` // commit it should be at
 	CertExpires  time.Time      `json:"certExpires,omitzero"`
 	Groups       []string       `json:"groups,omitempty"`
-	Last         *Report        `json:"last,omitempty"`  // the last converge, without task details
-	Facts        map[string]any `json:"facts,omitempty"` // a few by Ansible's names; all are behind /v1/hosts/NAME/facts
+	DriftedAt    time.Time      `json:"driftedAt,omitzero"` // when a converge last put something right that somebody had changed
+	Last         *Report        `json:"last,omitempty"`     // the last converge, without task details
+	Facts        map[string]any `json:"facts,omitempty"`    // a few by Ansible's names; all are behind /v1/hosts/NAME/facts
 }
 
 // Validate checks what people may set.

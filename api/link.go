@@ -18,6 +18,7 @@ type ToServer struct {
 	Output  *JobOutput `json:"output,omitempty"`
 	Done    *JobDone   `json:"done,omitempty"`
 	Session *Frame     `json:"session,omitempty"` // a play session's bytes, host to server
+	Seen    *Seen      `json:"seen,omitempty"`    // answers Look
 }
 
 // ToAgent is one message of the server; exactly one field is set.
@@ -29,6 +30,7 @@ type ToAgent struct {
 	Cancel    *Cancel         `json:"cancel,omitempty"`
 	Session   *Frame          `json:"session,omitempty"`
 	Converge  *Converge       `json:"converge,omitempty"` // converge or check now
+	Look      *Look           `json:"look,omitempty"`     // what is there now; answered by Seen
 	Goodbye   *Error          `json:"goodbye,omitempty"`  // the server ends the stream, and why
 }
 

@@ -228,6 +228,10 @@ func readError(resp *http.Response) error {
 	if json.Unmarshal(b, &e) == nil && e.Code != "" {
 		return &e
 	}
+	var prom struct{ Status, Error string } // Prometheus' API has a form of its own
+	if json.Unmarshal(b, &prom) == nil && prom.Status == "error" && prom.Error != "" {
+		return api.Errorf(codeOfStatus(resp.StatusCode), "%s", prom.Error)
+	}
 	return api.Errorf(codeOfStatus(resp.StatusCode), "the server answered %s", resp.Status).
 		WithRemedy("check that this address is Drover's API and that no proxy is in between")
 }

@@ -16,6 +16,7 @@ import (
 
 	"drover/api"
 	"drover/internal/agent"
+	"drover/internal/observe/observehost"
 	"drover/internal/play/facts"
 	"drover/internal/play/module"
 	"drover/internal/play/playhost"
@@ -151,10 +152,12 @@ func run(ctx context.Context, args []string) error {
 	var dir string
 	var debug bool
 	var interval, confirm time.Duration
+	var record string
 	if err := flags("run", args, func(f *flag.FlagSet) {
 		f.StringVar(&dir, "state", agent.DefaultDir, "`folder` of the agent's state")
 		f.DurationVar(&interval, "interval", 10*time.Minute, "`time` between converges, give or take a tenth")
 		f.DurationVar(&confirm, "confirm", 3*time.Minute, "`time` that a new version of the agent has to reach a server, else the one before is put back")
+		f.StringVar(&record, "record-metrics", "", "append a line to `FILE` for each time that metrics were read: milliseconds, samples, hash; for tests")
 		f.BoolVar(&debug, "debug", false, "log more")
 	}); err != nil {
 		return err
@@ -174,7 +177,7 @@ func run(ctx context.Context, args []string) error {
 			log.Info(did)
 		}
 	}
-	err := runOn(ctx, log, dir, agent.Config{Interval: interval, Confirm: confirm})
+	err := runOn(ctx, log, dir, record, agent.Config{Interval: interval, Confirm: confirm})
 	if !errors.Is(err, agent.ErrRestart) {
 		return err
 	}
@@ -184,7 +187,7 @@ func run(ctx context.Context, args []string) error {
 	return syscall.Exec(agent.Current(dir), append([]string{os.Args[0]}, os.Args[1:]...), os.Environ())
 }
 
-func runOn(ctx context.Context, log *slog.Logger, dir string, cfg agent.Config) error {
+func runOn(ctx context.Context, log *slog.Logger, dir, record string, cfg agent.Config) error {
 	state, err := agent.OpenState(dir)
 	if err != nil {
 		return err
@@ -223,6 +226,12 @@ func runOn(ctx context.Context, log *slog.Logger, dir string, cfg agent.Config) 
 		}
 		return known
 	}
+	cfg.Look = new(observehost.Looker).Look
+	metrics, err := metricsOf(log, dir, record)
+	if err != nil {
+		return err
+	}
+	cfg.Metrics = metrics
 	// Only what stands in the state folder can be replaced by a newer one.
 	if real, err := filepath.EvalSymlinks(agent.Current(dir)); err == nil && same(real, program) {
 		cfg.Restart = func() { restart(agent.ErrRestart) }
@@ -239,6 +248,34 @@ func runOn(ctx context.Context, log *slog.Logger, dir string, cfg agent.Config) 
 	err = a.Run(ctx)
 	_ = agent.Notify("STOPPING=1")
 	return err
+}
+
+// metricsOf reads the host's metrics by node_exporter's collectors. A host
+// whose metrics cannot be read or kept is still kept what it should be.
+func metricsOf(log *slog.Logger, dir, record string) (func(context.Context, func(context.Context, []byte) error), error) {
+	textfiles := filepath.Join(dir, "textfile")
+	if err := os.MkdirAll(textfiles, 0o755); err != nil {
+		log.Error("cannot make the folder for metrics in text files", "error", err)
+	}
+	cfg := observehost.Config{Dir: filepath.Join(dir, "metrics"), Version: version.Version, Log: log}
+	if record != "" {
+		f, err := os.OpenFile(record, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Record = f // open as long as the process is
+	}
+	source, err := observehost.NodeCollectors(log, textfiles)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Source = source
+	return func(ctx context.Context, write func(context.Context, []byte) error) {
+		cfg.Write = write
+		if err := observehost.Run(ctx, cfg); err != nil {
+			log.Error("there are no metrics of this host", "error", err)
+		}
+	}, nil
 }
 
 func same(a, b string) bool {

@@ -42,6 +42,9 @@ type Config struct {
 	Dialer    link.Dialer         // nil: over the network, by the state's identity
 	Session   SessionFunc         // nil: there are no play sessions
 	Facts     func(ctx context.Context) map[string]any
+	Look      func(ctx context.Context, l *api.Look) *api.Seen // nil: nothing is looked at
+	// Metrics reads and sends samples until ctx ends; write is Agent.Write. Nil: there are none.
+	Metrics func(ctx context.Context, write func(ctx context.Context, body []byte) error)
 
 	Version string
 	Hash    string // SHA-256 of the running binary
@@ -72,6 +75,7 @@ type Agent struct {
 	bootID string
 	line   *lineHolder
 	jobs   *jobRunner
+	looks  *looker
 	update *updater
 
 	wanted   slot[*api.AssignmentSpec] // the newest assignment the server sent
@@ -113,6 +117,7 @@ func New(cfg Config) *Agent {
 		a.bootID = strings.TrimSpace(string(id))
 	}
 	a.jobs = newJobRunner(a)
+	a.looks = newLooker(a)
 	a.update = newUpdater(a)
 	return a
 }
@@ -162,6 +167,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	for _, part := range []func(context.Context){a.converger, a.receiver, a.reporter, a.factsLoop, a.renewer, a.update.run} {
 		wg.Go(func() { part(ctx) })
 	}
+	if a.cfg.Metrics != nil {
+		wg.Go(func() { a.cfg.Metrics(ctx, a.Write) })
+	}
 	wg.Go(func() {
 		link.Keep(ctx, link.KeepConfig{Dialer: a.cfg.Dialer, Backoff: a.cfg.Backoff, Hello: a.hello, Before: a.renewExpired, Use: a.use,
 			Failed: func(err error, wait time.Duration) {
@@ -170,6 +178,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	<-ctx.Done()
 	a.jobs.stop()
+	a.looks.stop()
 	wg.Wait()
 	if errors.Is(context.Cause(ctx), ErrRestart) {
 		return ErrRestart
@@ -222,6 +231,8 @@ func (a *Agent) message(ctx context.Context, m *api.ToAgent) {
 		a.jobs.cancel(m.Cancel.ID)
 	case m.Session != nil:
 		a.jobs.frame(ctx, m.Session)
+	case m.Look != nil:
+		a.looks.start(ctx, m.Look)
 	case m.Converge != nil:
 		select {
 		case a.requests <- m.Converge:

@@ -41,12 +41,13 @@ type fakeServer struct {
 	sent     int // reports, repeated ones too
 	offer    *api.AgentOffer
 	renewals int
+	seen     map[string]api.Seen
 	sign     func(csr []byte, host string) ([]byte, error)
 	roots    []byte
 }
 
 func newFakeServer(t testing.TB) *fakeServer {
-	s := &fakeServer{done: map[string]api.JobDone{}, output: map[string]string{}, errput: map[string]string{}, blobs: map[string][]byte{}, pipes: map[string]*link.Pipe{}}
+	s := &fakeServer{done: map[string]api.JobDone{}, output: map[string]string{}, errput: map[string]string{}, blobs: map[string][]byte{}, pipes: map[string]*link.Pipe{}, seen: map[string]api.Seen{}}
 	s.cond = sync.NewCond(&s.mu)
 	s.hub = link.NewHub(link.HubConfig{Consumer: s, Authorizer: s, Blobs: s, Renewer: s, ServerVersion: "1", Offer: func(string, *api.Hello) *api.AgentOffer {
 		s.mu.Lock()
@@ -65,10 +66,17 @@ func (s *fakeServer) change(f func()) {
 }
 
 // until waits for ok, which is looked at under the lock after each message.
+// After an hour it panics: in a bubble of synctest, an idle agent lets hours
+// pass for ever.
 func (s *fakeServer) until(ok func() bool) {
+	late := false
+	defer time.AfterFunc(time.Hour, func() { s.change(func() { late = true }) }).Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !ok() {
+		if late {
+			panic("what was waited for has not come in an hour")
+		}
 		s.cond.Wait()
 	}
 }
@@ -92,6 +100,8 @@ func (s *fakeServer) Message(host string, m *api.ToServer) {
 			if !s.silent {
 				_ = s.hub.Send(host, &api.ToAgent{ReportAck: &api.ReportAck{ID: m.Report.ID}})
 			}
+		case m.Seen != nil:
+			s.seen[m.Seen.ID] = *m.Seen
 		case m.Facts != nil:
 			s.facts = append(s.facts, *m.Facts)
 		case m.Done != nil:

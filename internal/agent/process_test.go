@@ -201,7 +201,7 @@ func TestKill(t *testing.T) {
 			}
 			_ = s.hub.Send("web-1", &api.ToAgent{Job: &api.Job{ID: fmt.Sprint("j", n), Command: fmt.Sprintf("echo %d >> %s", n, marks), Deadline: time.Now().Add(time.Minute)}})
 			acks := len(s.snapshotAcks())
-			timeout := time.AfterFunc(5*time.Millisecond, s.cond.Broadcast)
+			timeout := time.AfterFunc(5*time.Millisecond, func() { s.change(func() {}) })
 			over := time.Now().Add(4 * time.Millisecond)
 			s.until(func() bool { return len(s.acks) > acks || time.Now().After(over) })
 			timeout.Stop()

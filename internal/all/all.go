@@ -10,6 +10,7 @@ import (
 
 	"drover/internal/domain"
 	"drover/internal/fleet"
+	"drover/internal/observe"
 	"drover/internal/play"
 	"drover/internal/play/engine"
 )
@@ -24,6 +25,7 @@ func Rooms(agents ...fleet.AgentBinary) []domain.Room {
 			Agents:    agents,
 		}),
 		play.Room(),
+		observe.Room(observe.Options{}),
 	}
 }
 

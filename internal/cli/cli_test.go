@@ -17,6 +17,8 @@ import (
 
 	"drover/api"
 	"drover/internal/domain"
+	"drover/internal/journal"
+	"drover/internal/observe"
 	"drover/internal/server"
 	"drover/internal/store"
 )
@@ -54,7 +56,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": serve, "sethost": setHost, "event": addEvent, "exit": wantExit,
+			"serve": serve, "sethost": setHost, "event": addEvent, "exit": wantExit, "waitalert": waitAlert,
 		},
 	})
 }
@@ -81,7 +83,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	var announced bytes.Buffer
 	go func() {
 		ended <- server.Run(ctx, server.Config{DataDir: ts.Getenv("DROVER_DATA"), ListenAPI: "127.0.0.1:0", ListenLink: "127.0.0.1:0",
-			Backend: store.Memory(), Rooms: []domain.Room{inventory(&tables), keep}, Version: "1.2.4", Announce: &announced,
+			Backend: store.Memory(), Rooms: []domain.Room{inventory(&tables), keep, metrics()}, Version: "1.2.4", Announce: &announced,
 			StopTimeout: time.Second, Ready: func(a server.Addresses) { ready <- a }})
 	}()
 	ts.Defer(func() {
@@ -130,6 +132,8 @@ func setHost(ts *testscript.TestScript, neg bool, args []string) {
 			h.Status.Groups = strings.Split(v, ",")
 		case "address":
 			h.Spec.Address = v
+		case "failed":
+			h.Status.Last = &api.Report{ID: "1", Start: time.Now(), Failed: v == "yes"}
 		default:
 			name, ok := strings.CutPrefix(k, "label.")
 			if !ok {
@@ -142,6 +146,34 @@ func setHost(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(s.hosts.Put(ctx, h))
+}
+
+// metrics is the room of metrics and alerts with one rule and short times.
+func metrics() domain.Room {
+	return observe.Room(observe.Options{Interval: 250 * time.Millisecond, Settle: 50 * time.Millisecond, Rules: []byte(`groups:
+  - name: test
+    interval: 250ms
+    rules:
+      - alert: ConvergeFailed
+        expr: drover_host_converge_failed == 1
+        labels:
+          severity: warning
+        annotations:
+          summary: "{{ $labels.instance }} could not be brought where it should be"
+`)})
+}
+
+// waitAlert waits until an alert of that name fires: waitalert NAME.
+func waitAlert(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s := servedBy.get(ts.Getenv("DROVER_DATA"))
+	for e := range s.srv.Journal.Watch(ctx, journal.Filter{Type: "alert.firing"}) {
+		if e.Data["name"] == args[0] {
+			return
+		}
+	}
+	ts.Fatalf("no alert %s fires", args[0])
 }
 
 // addEvent appends an event: event TYPE HOST MESSAGE.

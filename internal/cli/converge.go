@@ -38,6 +38,7 @@ Exit status 0 says that all hosts are as they should be, 1 that some failed,
 	fl.StringVarP(&q.Hosts, "limit", "l", "", "`pattern` of the hosts, as of drover run; all of them without it")
 	fl.BoolVarP(&q.Check, "check", "C", false, "change nothing; say what would be changed")
 	fl.DurationVar(&q.Timeout, "timeout", 0, "end it after this long (1h)")
+	fl.BoolVar(&q.Detach, "detach", false, "print the run's ID and let it go on by itself")
 	return cmd
 }
 
@@ -45,6 +46,13 @@ func (a *app) converge(ctx context.Context, q api.ConvergeRequest) error {
 	c, err := a.client()
 	if err != nil {
 		return err
+	}
+	if q.Detach {
+		r, err := c.Detached(ctx, q)
+		if err != nil {
+			return err
+		}
+		return a.detached(r)
 	}
 	v := &convergeView{app: a, check: q.Check, done: map[string]api.RunDone{}}
 	p := a.progress("asking the hosts")

@@ -64,7 +64,7 @@ func (a *app) login(ctx context.Context, serverURL string, f loginFlags) error {
 	if err != nil {
 		return err
 	}
-	var who server.Me
+	var who api.Me
 	if token != "" {
 		if err := c.Call(ctx, "GET", "/v1/whoami", nil, &who); err != nil {
 			return err
@@ -165,9 +165,14 @@ func (a *app) signIn(ctx context.Context, c *client.Client, f loginFlags) (*serv
 	if err != nil {
 		return nil, err
 	}
+	return a.signInWith(ctx, c, f, password)
+}
+
+func (a *app) signInWith(ctx context.Context, c *client.Client, f loginFlags, password string) (*server.LoginResponse, error) {
 	host, _ := os.Hostname()
 	in := server.LoginRequest{Person: f.person, Password: password, Token: true, Note: "drover on " + host}
 	var out server.LoginResponse
+	var err error
 	if f.once != "" {
 		err = c.Call(ctx, "POST", "/v1/login/first", server.FirstLoginRequest{Code: f.once, LoginRequest: in}, &out)
 	} else {

@@ -116,8 +116,9 @@ func newPersonPasswordCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "password [NAME]",
 		Short: "Change your password, or as an administrator somebody's",
-		Long: `Change your password, or as an administrator somebody's. It ends the person's
-sessions; tokens stay, see drover token list.
+		Long: `Change your password, or as an administrator somebody's. It ends all that the
+person has signed in with, in browsers and by drover login; tokens that were
+made for programs stay, see drover token list.
 
 For your own you are asked for the old one too. With --password-stdin each
 password is a line of standard input: the old one, where it is needed, first.`,
@@ -140,7 +141,7 @@ func (a *app) changePassword(ctx context.Context, name string, stdin bool) error
 	if err != nil {
 		return err
 	}
-	var me server.Me
+	var me api.Me
 	if err := c.Call(ctx, "GET", "/v1/whoami", nil, &me); err != nil {
 		return err
 	}
@@ -165,6 +166,40 @@ func (a *app) changePassword(ctx context.Context, name string, stdin bool) error
 		return err
 	}
 	a.say("person/%s has a new password\n", name)
+	if name == me.Person && api.CodeOf(c.Call(ctx, "GET", "/v1/whoami", nil, nil)) == api.CodeUnauthorized {
+		return a.signInAgain(ctx, name, in.New)
+	}
+	return nil
+}
+
+// signInAgain replaces the token of the context file that a new password has
+// ended: who knows the password stays signed in here, and only here.
+func (a *app) signInAgain(ctx context.Context, person, password string) error {
+	t, err := a.target()
+	if err != nil {
+		return err
+	}
+	conf, err := a.readConfig()
+	if err != nil {
+		return err
+	}
+	for name, cred := range conf.Contexts {
+		if cred.Token != t.Token || cred.Server != t.Server {
+			continue
+		}
+		c, err := client.New(client.Config{URL: cred.Server, CA: []byte(cred.CA), UserAgent: "drover/" + a.Version})
+		if err != nil {
+			return err
+		}
+		out, err := a.signInWith(ctx, c, loginFlags{person: person}, password)
+		if err != nil {
+			return err
+		}
+		cred.Token = out.Token
+		conf.Contexts[name] = cred
+		return a.writeConfig(conf)
+	}
+	a.say("You are signed out everywhere: sign in again by drover login %s\n", t.Server)
 	return nil
 }
 

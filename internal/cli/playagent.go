@@ -72,11 +72,15 @@ func (a *app) playAgents(ctx context.Context, args []string, f *playFlags, o eng
 	for _, s := range vaultSecrets(vault) {
 		req.Vault = append(req.Vault, api.PlayVault{ID: s.ID, Password: s.Password})
 	}
-	plain, err := json.Marshal(value.ToGo(value.FromGo(extra)))
+	// What JSON does not know goes as its text, and what it knows as the
+	// language writes it: 3.0 is not 3.
+	plain, err := value.ToJSON(value.FromGo(value.ToGo(value.FromGo(extra))))
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(plain, &req.ExtraVars); err != nil {
+	exact := json.NewDecoder(bytes.NewReader(plain))
+	exact.UseNumber()
+	if err := exact.Decode(&req.ExtraVars); err != nil {
 		return err
 	}
 	if err := pack.collect(args, cfg, files.names()); err != nil {
@@ -212,9 +216,29 @@ func (a *app) uploadPlay(ctx context.Context, body io.Reader, out *playPrinter) 
 		return err
 	}
 	defer res.Body.Close()
+	return a.printPlay(ctx, out, func(fn func(client.Message) error) error { return readEvents(res.Body, fn) })
+}
+
+// followPlay prints a play from its beginning.
+func (a *app) followPlay(ctx context.Context, c *client.Client, id string) error {
+	return a.printPlay(ctx, newPlayPrinter(a, 0, false), func(fn func(client.Message) error) error {
+		return c.Follow(ctx, client.Path("v1", "runs", id, "events"), nil, func(m client.Message) error {
+			if err := fn(m); err != nil {
+				return err
+			}
+			if m.Event == "end" {
+				return client.ErrStop
+			}
+			return nil
+		})
+	})
+}
+
+// printPlay prints the events of a play, which read hands over.
+func (a *app) printPlay(ctx context.Context, out *playPrinter, read func(func(client.Message) error) error) error {
 	var end *api.PlayEnd
 	recap := &engine.Recap{Hosts: map[string]*engine.HostStats{}}
-	err = readEvents(res.Body, func(m client.Message) error {
+	err := read(func(m client.Message) error {
 		switch m.Event {
 		case "play":
 			events, err := playwire.Decode(m.Data)

@@ -52,10 +52,10 @@ Begin with:
 		return usagef("%v\nusage: %s", err, cmd.UseLine())
 	})
 	root.AddCommand(
-		newHostsCommand(a), newHostCommand(a), newEventsCommand(a), newEnrollCommand(a), newLabCommand(a),
-		newCloneCommand(a), newGitCredentialCommand(a), newPlanCommand(a), newRunCommand(a), newConvergeCommand(a), newPlayCommand(a), newSimCommand(a),
+		newHostsCommand(a), newHostCommand(a), newEventsCommand(a), newAlertsCommand(a), newQueryCommand(a), newEnrollCommand(a), newLabCommand(a),
+		newCloneCommand(a), newGitCredentialCommand(a), newPlanCommand(a), newRunCommand(a), newRunsCommand(a), newConvergeCommand(a), newPlayCommand(a), newSimCommand(a),
 		newGetCommand(a), newApplyCommand(a), newDiffCommand(a), newDeleteCommand(a), newWaitCommand(a),
-		newServerCommand(a), newLoginCommand(a), newLogoutCommand(a), newPersonCommand(a), newTokenCommand(a), newAuditCommand(a),
+		newServerCommand(a), newLoginCommand(a), newLogoutCommand(a), newPersonCommand(a), newTokenCommand(a), newAuditCommand(a), newOpenAPICommand(a),
 		newVersionCommand(a), newExitCodesTopic(),
 	)
 	for _, cmd := range root.Commands() {

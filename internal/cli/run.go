@@ -27,7 +27,9 @@ over names and groups, and labels: web, 'web*', 'web:!web-3', 'web:&eu',
 label:env=prod.
 
 Exit status 0 says that the command ended with 0 on every host, 1 that it failed
-on some, 3 that some did not answer. Ctrl-C ends the command everywhere.`,
+on some, 3 that some did not answer. Ctrl-C ends the command everywhere. With
+--detach only its ID is printed, and it goes on by itself until its timeout.
+What ran, and what was printed, is kept: see drover runs.`,
 		Example: `  drover run uptime
   drover run 'systemctl is-active nginx' -l web
   drover run 'df -h / | tail -1' -l 'label:env=prod:!db' --timeout 10s`,
@@ -41,6 +43,7 @@ on some, 3 that some did not answer. Ctrl-C ends the command everywhere.`,
 	fl.StringVarP(&q.Hosts, "limit", "l", "", "`pattern` of the hosts; all of them without it")
 	fl.StringVarP(&q.User, "user", "u", "", "run as this `user` instead of root")
 	fl.DurationVar(&q.Timeout, "timeout", time.Minute, "end the command after this long")
+	fl.BoolVar(&q.Detach, "detach", false, "print the run's ID and let it go on by itself")
 	return cmd
 }
 
@@ -49,7 +52,14 @@ func (a *app) run(ctx context.Context, q api.RunRequest) error {
 	if err != nil {
 		return err
 	}
-	v := &runView{app: a, lines: map[string]*lineBuffer{}, results: map[string]*runResult{}}
+	if q.Detach {
+		r, err := c.Detached(ctx, q)
+		if err != nil {
+			return err
+		}
+		return a.detached(r)
+	}
+	v := newRunView(a)
 	p := a.progress("asking the hosts")
 	err = c.Stream(ctx, "POST", "/v1/runs", q, func(m client.Message) error {
 		var e api.RunEvent
@@ -92,6 +102,10 @@ type runView struct {
 	results map[string]*runResult
 	failed  []api.RunDone
 	end     *api.RunEnd
+}
+
+func newRunView(a *app) *runView {
+	return &runView{app: a, lines: map[string]*lineBuffer{}, results: map[string]*runResult{}}
 }
 
 // lineBuffer holds the piece of a line that has not ended.

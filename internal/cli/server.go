@@ -14,6 +14,7 @@ import (
 func newServerCommand(a *app) *cobra.Command {
 	var cfg server.Config
 	var level, format string
+	var metrics metricsLimits
 	cmd := &cobra.Command{
 		Use: "server", GroupID: groupServer,
 		Short: "Run a server",
@@ -36,6 +37,9 @@ Ctrl-C stop it gracefully.`,
 			if err != nil {
 				return err
 			}
+			if cfg.MetricsRetention, cfg.MetricsMaxBytes, err = metrics.read(); err != nil {
+				return err
+			}
 			cfg.Log, cfg.Rooms, cfg.OpenBackend, cfg.Version, cfg.Announce = log, a.Rooms, a.OpenBackend, a.Version, a.Out
 			if cfg.Version == "" {
 				cfg.Version = version.Version
@@ -56,6 +60,8 @@ Ctrl-C stop it gracefully.`,
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "PEM `file` of its key")
 	f.StringSliceVar(&cfg.Names, "name", nil, "DNS `name` or address by which people and agents reach this server; may be repeated")
 	f.StringSliceVar(&cfg.LinkNames, "link-name", nil, "`address` HOST:PORT that agents are told to dial, if it is another than --name with the port of --link")
+	f.StringVar(&metrics.retention, "metrics-retention", "15d", "how long metrics are kept: a `time` such as 15d, 8w or 1y")
+	f.StringVar(&metrics.maxSize, "metrics-max-size", "0", "the oldest metrics go when they take more than this `size`, such as 50GB; 0: no limit")
 	f.DurationVar(&cfg.StopTimeout, "stop-timeout", 0, "how long requests may take to end at a stop (10s)")
 	f.StringVar(&level, "log-level", "info", "least `level` to log: debug, info, warn, error")
 	f.StringVar(&format, "log-format", "text", "`form` of the log on standard error: text, json")

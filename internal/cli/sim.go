@@ -18,7 +18,7 @@ import (
 
 // newSimCommand is `drover sim`.
 func newSimCommand(a *app) *cobra.Command {
-	var n, parallel int
+	var n, parallel, metrics int
 	var prefix string
 	var keep bool
 	var last time.Duration
@@ -29,7 +29,8 @@ func newSimCommand(a *app) *cobra.Command {
 		Long: `Connect simulated hosts to the server: real certificates, real connections and
 the real protocol, all in this process. Nothing is applied: an assignment is
 acknowledged and reported at once, and so are commands (true, false, echo and
-hostname do what they say). It needs an operator's token, runs until Ctrl-C or
+hostname do what they say). Each host sends as many series of metrics as a real
+one, every 15 s, and shows processes and units when it is looked at. It needs an operator's token, runs until Ctrl-C or
 for the time given, and takes its hosts out of the fleet again.
 
   drover sim -n 5000                     a fleet of 5,000, until Ctrl-C
@@ -39,13 +40,17 @@ for the time given, and takes its hosts out of the fleet again.
 			if n < 1 {
 				return usagef("-n must be at least 1")
 			}
-			return a.simulate(ctxOf(cmd), sim.Config{N: n, Prefix: prefix, Parallel: parallel, Version: "sim-" + a.Version}, keep, last)
+			if metrics < 0 {
+				return usagef("--metrics must not be negative")
+			}
+			return a.simulate(ctxOf(cmd), sim.Config{N: n, Prefix: prefix, Parallel: parallel, Metrics: metrics, Version: "sim-" + a.Version}, keep, last)
 		},
 	}
 	f := cmd.Flags()
 	f.IntVarP(&n, "hosts", "n", 100, "`number` of hosts")
 	f.StringVar(&prefix, "prefix", "", "`text` of the hosts' names, before -1, -2 …")
 	f.IntVar(&parallel, "parallel", 64, "joins and connection attempts at once")
+	f.IntVar(&metrics, "metrics", 670, "`series` of metrics that each host sends; 0 for none")
 	f.BoolVar(&keep, "keep", false, "leave the hosts in the fleet at the end")
 	f.DurationVar(&last, "for", 0, "end after this `time` of all being connected")
 	return cmd
@@ -153,6 +158,12 @@ func (a *app) simPrint(s sim.Stats, line string) {
 			fmt.Fprintf(a.Out, "%s\n", b)
 		}
 		return
+	}
+	if s.Samples > 0 {
+		line += fmt.Sprintf("  samples %d", s.Samples)
+	}
+	if s.Unwritten > 0 {
+		line += fmt.Sprintf("  batches of samples not taken %d", s.Unwritten)
 	}
 	if !a.quiet {
 		fmt.Fprintf(a.Out, "%7s  %s\n", s.Elapsed.Round(time.Second), line)

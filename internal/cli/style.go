@@ -37,9 +37,9 @@ func toneOf(word string) tone {
 	switch word {
 	case "converged", "ok", "true", "yes", "up", "connected", "done":
 		return good
-	case "changed", "converging", "new", "paused", "drifted", "admin", "pending":
+	case "changed", "converging", "new", "paused", "drifted", "admin", "pending", "running", "partial", "cancelled":
 		return warn
-	case "failed", "unreachable", "refused", "disconnected", "expired", "used", "down":
+	case "failed", "unreachable", "refused", "disconnected", "expired", "used", "down", "lost", "away":
 		return bad
 	}
 	return plain

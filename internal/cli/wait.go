@@ -115,7 +115,7 @@ func (a *app) waitServer(ctx context.Context, timeout time.Duration) error {
 		if err == nil {
 			var h server.Health
 			if err = c.Call(ctx, "GET", "/healthz", nil, &h); err == nil {
-				var me server.Me
+				var me api.Me
 				if err = c.Call(ctx, "GET", "/v1/whoami", nil, &me); err == nil {
 					return nil
 				}

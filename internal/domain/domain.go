@@ -22,6 +22,8 @@ type Domain struct {
 	Loops     []Loop
 	Routes    []Route
 	Link      *Link // nil: nothing on the line to the hosts
+	// Problems says what keeps the room from its work, for /healthz; it may be nil.
+	Problems func() []string
 }
 
 // Kind is one kind of stored object. The generic API under /v1/PLURAL, its
@@ -85,6 +87,9 @@ type Route struct {
 	Query    []Param
 	Request  any // an empty value of the request's body, nil for none: JoinRequest{}
 	Response any // an empty value of the answer, nil for none
+	// Events are empty values of a stream's events by their names, for the
+	// reference; one without a name is under "message".
+	Events map[string]any
 
 	// Stream marks an answer that goes on until somebody ends it. It is not
 	// timed, and its request's context ends when the server drains.

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"time"
 
 	"drover/api"
 )
@@ -12,6 +13,9 @@ type Identity struct {
 	Person string   // the person behind it, empty for a program
 	Token  string   // name of the token that was shown, empty for a browser's session
 	Role   api.Role // what it may do
+
+	Session string    // id of the session that was shown, empty for a token
+	Expires time.Time // when the credential ends; zero: never
 }
 
 type identityKey struct{}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"drover/api"
 	"drover/internal/access"
 	"drover/internal/audit"
@@ -12,6 +14,7 @@ import (
 	"drover/internal/journal"
 	"drover/internal/link"
 	"drover/internal/pki"
+	"drover/internal/runlog"
 	"drover/internal/store"
 )
 
@@ -33,12 +36,18 @@ type Services struct {
 	Audit   *audit.Log
 	Access  *access.Access
 	CA      *pki.CA
+	Runs    *runlog.Log
 	Hub     *link.Hub // takes agents once all rooms are made
 
 	Log     *slog.Logger
 	Now     func() time.Time
 	DataDir string // the room's own files go under DataDir/ROOM
 	Version string // of this server
+	// Own gives the server's own metrics.
+	Own prometheus.Gatherer
+	// MetricsRetention and MetricsMaxBytes bound the metrics that are kept; 0 is the usual.
+	MetricsRetention time.Duration
+	MetricsMaxBytes  int64
 
 	// Links are the addresses, host:port, where agents reach this server, and
 	// API the base URL where people do. Both are called after the start.
@@ -60,4 +69,7 @@ type Link struct {
 	Renew func(ctx context.Context, host string, r *api.RenewRequest) (*api.RenewResponse, error)
 	// Offer names the agent a host should run instead, or nil. It must not block.
 	Offer func(host string, hello *api.Hello) *api.AgentOffer
+	// Write stores a host's samples (link.Writer says what body and error
+	// are); one room at most has it.
+	Write func(ctx context.Context, host string, body []byte) error
 }

@@ -80,6 +80,7 @@ type Fleet struct {
 	assign   *assigner
 	intake   *intake
 	reports  *reports
+	overview *overview
 	presence *presence
 	checks   *checks
 	offers   offers
@@ -136,6 +137,7 @@ func New(s domain.Services, o Options) (*Fleet, error) {
 	f.intake = newIntake(f)
 	f.reports = newReports(f)
 	f.presence = newPresence(f)
+	f.overview = newOverview(f)
 	f.checks = &checks{waiting: map[string]*check{}, blobs: map[string]int{}}
 	if f.offers, err = f.readAgents(); err != nil {
 		return nil, err
@@ -158,6 +160,7 @@ func (f *Fleet) Domain() domain.Domain {
 				Doc:  "One enrolled server. It is made by enrolling; deleting it revokes its certificate.",
 				New:  func() api.Object { return &api.Host{} },
 				Read: domain.Viewer(), Write: domain.Operator(), NoCreate: true,
+				Made:       "enrol a host by `drover enroll ssh://root@HOST`",
 				AfterWrite: func(_ context.Context, _, obj api.Object) { f.assign.kick(obj) },
 				Delete:     f.deleteHost,
 				View:       f.view,
@@ -167,12 +170,14 @@ func (f *Fleet) Domain() domain.Domain {
 				Doc:  "One validated commit of the fleet repository's main branch.",
 				New:  func() api.Object { return &api.Revision{} },
 				Read: domain.Viewer(), ReadOnly: true,
+				Made: "push to the fleet repository by `git push`",
 			},
 			{
 				Name: "assignment", Plural: "assignments",
 				Doc:  "Everything one host should be, compiled from the active revision. It may hold secrets of the host.",
 				New:  func() api.Object { return &api.Assignment{} },
 				Read: domain.Operator(), ReadOnly: true,
+				Made: "the server makes one for each enrolled host when a revision becomes active",
 			},
 		},
 		Loops: []domain.Loop{
@@ -180,6 +185,7 @@ func (f *Fleet) Domain() domain.Domain {
 			{Name: "fleet.intake", Run: f.intake.run},
 			{Name: "fleet.reports", Run: f.reports.run},
 			{Name: "fleet.presence", Run: f.presence.run},
+			{Name: "fleet.overview", Run: f.overview.run},
 			{Name: "fleet.tidy", Leader: true, Run: f.tidyLoop},
 		},
 		Routes: f.routes(),

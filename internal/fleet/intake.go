@@ -184,6 +184,7 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 	hosts := map[string]*api.Host{}
 	by := map[string][]*item{}
 	var events []*api.Event
+	var applies []*api.Report
 	var names []string
 	for _, it := range batch {
 		h, known := hosts[it.host]
@@ -198,10 +199,13 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 		if it.events != nil && (it.report == nil || in.isNew(it)) {
 			events = append(events, it.events(h)...)
 		}
+		if it.report != nil && tells(h, it.report) {
+			applies = append(applies, it.report)
+		}
 		it.mutate(h)
 		by[it.host] = append(by[it.host], it)
 	}
-	err := in.persist(ctx, events, batch, func(ctx context.Context) error {
+	err := in.persist(ctx, events, applies, batch, func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(4)
 		for part := range slices.Chunk(names, chunk) {
@@ -210,10 +214,11 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 		return g.Wait()
 	})
 	for _, it := range batch {
-		it.finish(err)
+		// Whoever hears that it is stored can read it.
 		if it.report != nil && err == nil && hosts[it.host] != nil {
 			in.f.reports.keep(it.report)
 		}
+		it.finish(err)
 	}
 	return err
 }
@@ -241,8 +246,17 @@ func (in *intake) isNew(it *item) bool {
 	return true
 }
 
+// tells reports whether a report is kept among the runs: it changed something
+// or failed, the one before failed, or it is the first of a revision on that host.
+// A host sends a report again that was not acknowledged; the log of runs takes
+// each once.
+func tells(before *api.Host, r *api.Report) bool {
+	last := before.Status.Last
+	return r.Changed || r.Failed || last == nil || last.Failed || last.Commit != r.Commit
+}
+
 // persist writes events, once, then the rest, with patience.
-func (in *intake) persist(ctx context.Context, events []*api.Event, batch []*item, statuses func(context.Context) error) error {
+func (in *intake) persist(ctx context.Context, events []*api.Event, applies []*api.Report, batch []*item, statuses func(context.Context) error) error {
 	steps := []func(context.Context) error{
 		func(ctx context.Context) error {
 			if len(events) == 0 {
@@ -250,6 +264,7 @@ func (in *intake) persist(ctx context.Context, events []*api.Event, batch []*ite
 			}
 			return in.f.s.Journal.Append(ctx, events...)
 		},
+		func(ctx context.Context) error { return in.f.s.Runs.Applied(ctx, applies...) },
 		statuses,
 		func(ctx context.Context) error { return in.details(ctx, batch) },
 	}

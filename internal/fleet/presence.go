@@ -57,6 +57,13 @@ func (p *presence) left(host string) {
 	}
 }
 
+// since is when a host left that has not been away for long; zero for others.
+func (p *presence) since(host string) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.away[host]
+}
+
 func (p *presence) forget(host string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,6 +20,7 @@ import (
 type judge struct {
 	f       *Fleet
 	failing int // hosts on which the check of main's new state fails
+	plan    *api.Plan
 }
 
 // Judge reads a pushed branch. main must be without errors; other branches are
@@ -83,7 +84,7 @@ func (j *judge) Judge(ctx context.Context, p *repo.Push, say io.Writer) (err err
 		domain.Note(ctx, "revision/"+p.Commit.Hash, "refused: the check fails on every host asked: "+cutText(t.Message, 200))
 		return api.Errorf(api.CodeInvalid, "the check fails on every host asked, see above")
 	}
-	j.failing = plan.Failing(pl)
+	j.failing, j.plan = plan.Failing(pl), pl
 	f.assign.prepare(c)
 	detail := ""
 	if p.Rewind {
@@ -132,6 +133,9 @@ func (j *judge) Accepted(ctx context.Context, p *repo.Push, say io.Writer) {
 	}
 	if !p.IsMain() {
 		return
+	}
+	if j.plan != nil {
+		f.keepPlan(j.plan)
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptWait)
 	defer cancel()

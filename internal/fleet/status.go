@@ -29,6 +29,7 @@ func (c consumer) Joined(host string, hello *api.Hello) {
 		return
 	}
 	f.presence.joined(host)
+	f.overview.touch(host)
 	said := agentSaid{version: cutText(hello.AgentVersion, 100), putBack: hello.PutBack}
 	if said.putBack != nil && !f.offered(said.putBack.SHA256) {
 		said.putBack = nil // it is of no more interest
@@ -44,6 +45,7 @@ func (c consumer) Joined(host string, hello *api.Hello) {
 func (c consumer) Left(host string, _ []*api.ToAgent) {
 	// An assignment that was not delivered is sent at the next hello.
 	c.f.presence.left(host)
+	c.f.overview.touch(host)
 	c.f.checks.left(host)
 }
 
@@ -103,12 +105,15 @@ func (f *Fleet) takeReport(host string, r *api.Report) {
 	want, _ := f.assign.wanted(host)
 	f.intake.put(&item{host: host, report: r, done: ack,
 		events: func(before *api.Host) []*api.Event { return f.reportEvents(before, r) },
-		mutate: func(h *api.Host) { applyReport(h, r, want) },
+		mutate: func(h *api.Host) { applyReport(h, r, f.endOf(r), want) },
 	})
 }
 
 // applyReport puts a report into a host's status, unless a later one is there.
-func applyReport(h *api.Host, r *api.Report, want string) {
+func applyReport(h *api.Host, r *api.Report, at time.Time, want string) {
+	if drifted(h.Status.Last, r) && at.After(h.Status.DriftedAt) {
+		h.Status.DriftedAt = at
+	}
 	if h.Status.Last != nil && r.Start.Before(h.Status.Last.Start) {
 		return
 	}
@@ -159,13 +164,26 @@ func cutText(s string, n int) string {
 // maxListed bounds the changes that an event names.
 const maxListed = 50
 
+// endOf is when a converge ended.
+func (f *Fleet) endOf(r *api.Report) time.Time {
+	at := r.Start.Add(r.Duration).UTC()
+	if now := f.s.Now().UTC(); at.After(now) || at.Before(now.AddDate(-1, 0, 0)) {
+		return now // a host's clock may be wrong
+	}
+	return at
+}
+
+// drifted reports whether what a converge changed had been right before: the
+// same agent had brought the host to the same state. last is the report
+// before; a report that comes again is not news.
+func drifted(last, r *api.Report) bool {
+	return r.Changed && r.Reason != "new" && last != nil && last.ID != r.ID && last.Hash == r.Hash && !last.Failed && last.Agent == r.Agent
+}
+
 // reportEvents says what a report means: something changed or failed, or the
 // host is where it should be and was not before. A quiet one means nothing.
 func (f *Fleet) reportEvents(before *api.Host, r *api.Report) []*api.Event {
-	at := r.Start.Add(r.Duration).UTC()
-	if now := f.s.Now().UTC(); at.After(now) || at.Before(now.AddDate(-1, 0, 0)) {
-		at = now // a host's clock may be wrong
-	}
+	at := f.endOf(r)
 	data := map[string]any{"report": r.ID, "commit": r.Commit, "reason": r.Reason}
 	changes, failures := listed(r)
 	if len(changes) > 0 {
@@ -185,13 +203,13 @@ func (f *Fleet) reportEvents(before *api.Host, r *api.Report) []*api.Event {
 			n += s.Changes
 		}
 		switch {
-		case r.Reason == "new" || last == nil || last.Hash != r.Hash || last.Failed:
-			add("host.changed", "%s changed: %s", r.Host, counted(n, "thing", "things"))
-		case r.Agent != last.Agent:
+		case drifted(last, r):
+			add("host.drifted", "%s had drifted: %s", r.Host, counted(n, "thing was put right", "things were put right"))
+		case r.Reason != "new" && last != nil && last.Hash == r.Hash && !last.Failed:
 			// Another agent may write the same state otherwise.
 			add("host.changed", "%s changed with agent %s: %s", r.Host, firstOf(r.Agent, "of another version"), counted(n, "thing", "things"))
 		default:
-			add("host.drifted", "%s had drifted: %s", r.Host, counted(n, "thing was put right", "things were put right"))
+			add("host.changed", "%s changed: %s", r.Host, counted(n, "thing", "things"))
 		}
 	}
 	switch {

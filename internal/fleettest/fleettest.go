@@ -36,6 +36,9 @@ type Fleet struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	backend store.Backend
+	// Metrics, if set, is what an agent that starts does about metrics;
+	// agent.Config.Metrics. Its folder outlives the agent.
+	Metrics func(host, dir string) func(ctx context.Context, write func(ctx context.Context, body []byte) error)
 
 	mu    sync.Mutex
 	srv   *server.Server
@@ -172,14 +175,18 @@ func (f *Fleet) StartAgent(name string) error {
 		return err
 	}
 	machine := &module.Host{Root: f.Root(name)}
-	a := agent.New(agent.Config{
+	cfg := agent.Config{
 		State: state, Version: "test", Dialer: memoryLink{f, name},
 		Executors: map[string]agent.Executor{playpull.Room: playpull.New(playpull.Config{Open: playpull.Files(state.Blobs().Path), Host: machine, State: state.Dir()})},
 		Session:   sessionOn(machine),
 		Facts:     func(context.Context) map[string]any { return map[string]any{"hostname": name, "os_family": "Debian"} },
 		Retry:     50 * time.Millisecond,
 		Backoff:   link.Backoff{First: 10 * time.Millisecond, Most: 50 * time.Millisecond},
-	})
+	}
+	if f.Metrics != nil {
+		cfg.Metrics = f.Metrics(name, filepath.Join(h.dir, "metrics"))
+	}
+	a := agent.New(cfg)
 	ctx, stop := context.WithCancel(f.ctx)
 	h.stop, h.state, h.done = stop, state, make(chan error, 1)
 	go func() { h.done <- a.Run(ctx) }()

@@ -141,8 +141,9 @@ func (j *Journal) Watch(ctx context.Context, f Filter) <-chan api.Event {
 	go func() { // ends with ctx or the journal
 		defer close(out)
 		next := f.After + 1
+		var at cursor
 		for {
-			batch, changed, err := j.from(next)
+			batch, changed, err := j.from(next, &at)
 			if err != nil {
 				return
 			}
@@ -177,9 +178,18 @@ func (j *Journal) Watch(ctx context.Context, f Filter) <-chan api.Event {
 	return out
 }
 
+// cursor is how far somebody who is behind has read on disk.
+type cursor struct {
+	segment int64 // Seq of its first event
+	off     int64
+	next    int64 // Seq that comes there
+}
+
 // from gives some events beginning with seq, or the next one that is kept;
-// none means that there are none yet, and changed closes when there are.
-func (j *Journal) from(seq int64) (batch []api.Event, changed <-chan struct{}, err error) {
+// none means that there are none yet, and changed closes when there are. What
+// is not in memory any more is read from disk piece by piece, however far
+// behind somebody is.
+func (j *Journal) from(seq int64, at *cursor) (batch []api.Event, changed <-chan struct{}, err error) {
 	j.mu.Lock()
 	changed = j.changed
 	if seq > j.last {
@@ -198,21 +208,60 @@ func (j *Journal) from(seq int64) (batch []api.Event, changed <-chan struct{}, e
 		if i+1 < len(segments) && segments[i+1].first <= seq {
 			continue
 		}
-		raw, err := j.read(s)
+		if at.segment != s.first || at.next != seq {
+			*at = cursor{segment: s.first}
+		}
+		batch, err := j.piece(s, seq, at)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		for line := range bytes.Lines(raw) {
-			if e, ok := parseLine(bytes.TrimSuffix(line, []byte{'\n'})); ok && e.Seq >= seq {
-				batch = append(batch, e)
-			}
-		}
 		if len(batch) > 0 {
 			return batch, changed, nil
 		}
 	}
 	return nil, changed, nil
+}
+
+// pieceBytes is how much of a segment is read at once.
+const pieceBytes = 128 << 10
+
+// piece gives some events of a segment from seq on, and moves the cursor behind
+// them; none means that there are no more in it.
+func (j *Journal) piece(s *segment, seq int64, at *cursor) ([]api.Event, error) {
+	j.mu.Lock()
+	size := s.size
+	j.mu.Unlock()
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	defer f.Close()
+	var batch []api.Event
+	for n := int64(pieceBytes); at.off < size && len(batch) == 0; {
+		raw := make([]byte, min(n, size-at.off))
+		if _, err := io.ReadFull(io.NewSectionReader(f, at.off, int64(len(raw))), raw); err != nil {
+			return nil, fmt.Errorf("cannot read the journal: %w", err)
+		}
+		end := bytes.LastIndexByte(raw, '\n') + 1
+		if end == 0 && at.off+int64(len(raw)) < size {
+			n *= 2 // one event is longer than that
+			continue
+		}
+		if end == 0 {
+			end = len(raw)
+		}
+		for line := range bytes.Lines(raw[:end]) {
+			if e, ok := parseLine(bytes.TrimSuffix(line, []byte{'\n'})); ok && e.Seq >= seq {
+				batch = append(batch, e)
+			}
+		}
+		at.off += int64(end)
+	}
+	if len(batch) > 0 {
+		at.next = batch[len(batch)-1].Seq + 1
+	}
+	return batch, nil
 }

@@ -12,7 +12,7 @@ import (
 	"drover/api"
 )
 
-// codec writes messages as JSON, pieces of blobs as they are, and what was
+// codec writes messages as JSON, pieces of blobs and samples as they are, and what was
 // encoded before (for many hosts at once) as it was.
 type codec struct{}
 
@@ -24,6 +24,8 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(v.data)}, nil
 	case *chunk:
 		return mem.BufferSlice{mem.SliceBuffer(v.data)}, nil
+	case *samples:
+		return mem.BufferSlice{mem.SliceBuffer(v.data)}, nil
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -34,8 +36,12 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	b := data.Materialize()
-	if c, ok := v.(*chunk); ok {
-		c.data = b
+	switch v := v.(type) {
+	case *chunk:
+		v.data = b
+		return nil
+	case *samples:
+		v.data = b
 		return nil
 	}
 	return json.Unmarshal(b, v)

@@ -13,8 +13,9 @@ import (
 
 // Hub is the server's end: the hosts that are connected and what waits for them.
 type Hub struct {
-	cfg   HubConfig
-	blobs chan struct{} // one place for each blob fetch under way
+	cfg    HubConfig
+	blobs  chan struct{} // one place for each blob fetch under way
+	writes chan struct{} // one place for each body of samples
 
 	mu     sync.RWMutex
 	hosts  map[string]*seat
@@ -35,7 +36,10 @@ func NewHub(cfg HubConfig) *Hub {
 	if cfg.BlobStreams <= 0 {
 		cfg.BlobStreams = 128
 	}
-	return &Hub{cfg: cfg, hosts: make(map[string]*seat), blobs: make(chan struct{}, cfg.BlobStreams)}
+	if cfg.Writes <= 0 {
+		cfg.Writes = 64
+	}
+	return &Hub{cfg: cfg, hosts: make(map[string]*seat), blobs: make(chan struct{}, cfg.BlobStreams), writes: make(chan struct{}, cfg.Writes)}
 }
 
 // Send queues m for host and returns at once. The error says that the host is

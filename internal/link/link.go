@@ -56,6 +56,7 @@ type Conn interface {
 	// Blob reads a blob from offset to its end; size is that of all of it.
 	Blob(ctx context.Context, sha256 string, offset int64) (r io.ReadCloser, size int64, err error)
 	Renew(ctx context.Context, r *api.RenewRequest) (*api.RenewResponse, error)
+	Writer
 	Close() error
 }
 
@@ -74,6 +75,7 @@ type HubConfig struct {
 	Authorizer Authorizer // nil: no blob may be fetched
 	Blobs      Blobs      // nil: there are none
 	Renewer    Renewer    // nil: certificates are not renewed here
+	Metrics    Metrics    // nil: samples are not taken now
 
 	ServerVersion string
 	// Offer is the agent a host should run instead, or nil. It must not block.
@@ -83,6 +85,7 @@ type HubConfig struct {
 	QueueMessages int   // messages a host's queue holds; 1,024
 	QueueBytes    int64 // bytes it holds; 8 MiB
 	BlobStreams   int   // blob fetches served at once; 128
+	Writes        int   // bodies of samples taken at once; 64
 }
 
 // ConnInfo describes the connection of a host.

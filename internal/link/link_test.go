@@ -27,6 +27,7 @@ type call struct {
 	hello       *api.Hello
 	message     *api.ToServer
 	undelivered []*api.ToAgent
+	body        []byte
 }
 
 // fleet is the consumer, the authorizer, the blobs and the renewer of a hub.
@@ -38,11 +39,14 @@ type fleet struct {
 	may   map[string]string // host → the blob it may fetch
 	blobs map[string][]byte
 	in    map[string]int // calls under way, by host
-	bad   string
+
+	samples chan call     // bodies that were written
+	storing chan struct{} // if set, Write waits for it
+	bad     string
 }
 
 func newFleet() *fleet {
-	return &fleet{calls: make(chan call, 10000), may: map[string]string{}, blobs: map[string][]byte{}, in: map[string]int{}}
+	return &fleet{calls: make(chan call, 10000), may: map[string]string{}, blobs: map[string][]byte{}, in: map[string]int{}, samples: make(chan call, 100)}
 }
 
 func (f *fleet) enter(c call) func() {
@@ -104,6 +108,20 @@ func (f *fleet) Renew(_ context.Context, host string, r *api.RenewRequest) (*api
 	return &api.RenewResponse{Certificate: []byte("certificate of " + host + " for " + string(r.CSR))}, nil
 }
 
+func (f *fleet) Write(_ context.Context, host string, body []byte) error {
+	switch string(body) {
+	case "wrong":
+		return api.Errorf(api.CodeInvalid, "not samples")
+	case "full":
+		return api.Errorf(api.CodeUnavailable, "the disk is full").WithRemedy("make room")
+	}
+	f.samples <- call{host: host, body: body}
+	if f.storing != nil {
+		<-f.storing
+	}
+	return nil
+}
+
 // next is the next call of a kind; others are passed over.
 func (f *fleet) next(t *testing.T, what, host string) call {
 	t.Helper()
@@ -138,7 +156,7 @@ type world struct {
 
 func memoryWorld(t *testing.T, cfg link.HubConfig) *world {
 	f := newFleet()
-	cfg.Consumer, cfg.Authorizer, cfg.Blobs, cfg.Renewer = f, f, f, f
+	cfg.Consumer, cfg.Authorizer, cfg.Blobs, cfg.Renewer, cfg.Metrics = f, f, f, f, f
 	h := link.NewHub(cfg)
 	t.Cleanup(h.Close)
 	return &world{hub: h, fleet: f, dialer: func(host string) link.Dialer { return link.Memory(h, host) }}
@@ -180,7 +198,7 @@ func dialerOf(ca *authority, cert *tls.Certificate, servers ...string) link.Dial
 
 func netWorld(t *testing.T, cfg link.HubConfig) *world {
 	f := newFleet()
-	cfg.Consumer, cfg.Authorizer, cfg.Blobs, cfg.Renewer = f, f, f, f
+	cfg.Consumer, cfg.Authorizer, cfg.Blobs, cfg.Renewer, cfg.Metrics = f, f, f, f, f
 	h := link.NewHub(cfg)
 	ca := newAuthority(t, "fleet-a")
 	addr := listen(t, h, ca, link.ServerConfig{})
@@ -460,6 +478,75 @@ var conformance = []struct {
 			if !errors.As(err, &e) || e.Code != api.CodeInvalid || e.Remedy != "send one" {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}},
+	{"samples are stored before write returns", link.HubConfig{}, func(t *testing.T, w *world) {
+		c := w.dial(t, "a")
+		body := bytes.Repeat([]byte{0, 1, 0xff, 'x'}, 300_000)
+		if err := c.Write(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-w.fleet.samples:
+			if got.host != "a" || !bytes.Equal(got.body, body) {
+				t.Errorf("%d bytes of %q were stored", len(got.body), got.host)
+			}
+		default:
+			t.Error("write returned before anything was stored")
+		}
+		for body, want := range map[string]*api.Error{"wrong": {Code: api.CodeInvalid, Message: "not samples"},
+			"full": {Code: api.CodeUnavailable, Message: "the disk is full", Remedy: "make room"}} {
+			var e *api.Error
+			if err := c.Write(t.Context(), []byte(body)); !errors.As(err, &e) || *e != *want {
+				t.Errorf("%s: %v", body, err)
+			}
+		}
+		if err := c.Write(t.Context(), make([]byte, link.MaxMessage+1)); api.CodeOf(err) != api.CodeTooLarge {
+			t.Errorf("too much: %v", err)
+		}
+		if err := w.hub.Send("a", jobOf("1")); err != nil {
+			t.Fatal(err)
+		}
+		if m := recv(t, c); m.Job.ID != "1" {
+			t.Error("the line did not survive")
+		}
+	}},
+	{"samples are taken from the connection that counts, one body at a time", link.HubConfig{Writes: 2}, func(t *testing.T, w *world) {
+		w.fleet.storing = make(chan struct{})
+		old := w.dial(t, "a")
+		first := make(chan error, 1)
+		go func() { first <- old.Write(t.Context(), []byte("1")) }()
+		<-w.fleet.samples
+		if err := old.Write(t.Context(), []byte("2")); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("a second body at once: %v", err)
+		}
+		// Another host is not held up, a third has to wait for its turn.
+		b, c := w.dial(t, "b"), w.dial(t, "c")
+		second := make(chan error, 1)
+		go func() { second <- b.Write(t.Context(), []byte("3")) }()
+		<-w.fleet.samples
+		ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer stop()
+		if err := c.Write(ctx, []byte("4")); err == nil {
+			t.Error("three bodies were taken at once")
+		}
+		close(w.fleet.storing)
+		for _, done := range []chan error{first, second} {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		w.dial(t, "a")
+		if err := old.Write(t.Context(), []byte("5")); err == nil {
+			t.Error("a replaced connection stored samples")
+		}
+		// What a host gave up on may have got its turn all the same.
+		select {
+		case got := <-w.fleet.samples:
+			if string(got.body) != "4" {
+				t.Errorf("%s of %s was stored", got.body, got.host)
+			}
+		default:
 		}
 	}},
 	{"messages over the limit are refused", link.HubConfig{}, func(t *testing.T, w *world) {

@@ -48,6 +48,7 @@ type seat struct {
 	pending []*outgoing
 	bytes   int64
 	room    chan struct{} // closed when the queue shrinks; nil: nobody waits
+	writing bool          // samples of the host are being stored
 }
 
 // line is one connection of a seat.

@@ -90,6 +90,7 @@ type service struct{ hub *Hub }
 type linkServer interface {
 	connect(grpc.ServerStream) error
 	blob(grpc.ServerStream) error
+	write(grpc.ServerStream) error
 }
 
 const serviceName = "drover.Link"
@@ -108,6 +109,8 @@ var serviceDesc = grpc.ServiceDesc{
 			Handler: func(srv any, s grpc.ServerStream) error { return srv.(*service).connect(s) }},
 		{StreamName: "Blob", ServerStreams: true,
 			Handler: func(srv any, s grpc.ServerStream) error { return srv.(*service).blob(s) }},
+		{StreamName: "Write", ClientStreams: true,
+			Handler: func(srv any, s grpc.ServerStream) error { return srv.(*service).write(s) }},
 	},
 }
 

@@ -50,6 +50,8 @@ func (h *host) use(ctx context.Context, c link.Conn) error {
 		}
 		h.told = true
 	}
+	h.line.Store(&c)
+	defer h.line.Store(nil)
 	for {
 		m, err := c.Recv()
 		if err != nil {
@@ -80,6 +82,8 @@ func (h *host) answer(ctx context.Context, c link.Conn, m *api.ToAgent) error {
 			}
 		}
 		return c.Send(ctx, &api.ToServer{Done: &api.JobDone{ID: m.Converge.ID, Report: r}})
+	case m.Look != nil:
+		return c.Send(ctx, &api.ToServer{Seen: h.look(m.Look)})
 	case m.Job != nil:
 		h.fleet.jobs.Add(1)
 		return h.job(ctx, c, m.Job)

@@ -36,6 +36,7 @@ type Config struct {
 	Prefix   string         // of the hosts' names, before "-1", "-2" …; "sim-" and four random letters if empty
 	Parallel int            // joins and dials at once; 64
 	Version  string         // of the agents
+	Metrics  int            // series that each host sends every 15 s; 0: none
 	Backoff  link.Backoff
 	// Facts are what each host says of itself; a few plausible ones if nil.
 	Facts func(host string) map[string]any
@@ -52,10 +53,12 @@ type Stats struct {
 	Failed    string // the last thing that went wrong
 	Elapsed   time.Duration
 	// Since the start.
-	Assigned int64 // assignments acknowledged
-	Acked    int64 // reports acknowledged by the server
-	Jobs     int64
-	Drops    int64 // connections that broke
+	Assigned  int64 // assignments acknowledged
+	Acked     int64 // reports acknowledged by the server
+	Jobs      int64
+	Drops     int64 // connections that broke
+	Samples   int64 // stored by the server
+	Unwritten int64 // batches of samples that it did not take
 	// Of dialling until the welcome, over all connections so far.
 	DialP50, DialP99 time.Duration
 	ConnectedIn      time.Duration // from the first dial until all were connected
@@ -73,6 +76,9 @@ type Fleet struct {
 	assigned, acked   atomic.Int64
 	jobs, drops       atomic.Int64
 
+	metrics            *metrics // nil: none are sent
+	samples, unwritten atomic.Int64
+
 	mu       sync.Mutex
 	step     string
 	failed   string
@@ -89,6 +95,7 @@ type host struct {
 	commit string
 	hash   string
 	told   bool // its facts
+	line   atomic.Pointer[link.Conn]
 }
 
 // New prepares a fleet.
@@ -109,6 +116,9 @@ func New(cfg Config) *Fleet {
 		cfg.Facts = plausible
 	}
 	f := &Fleet{cfg: cfg, dials: make(chan struct{}, cfg.Parallel), start: time.Now(), step: "joining"}
+	if cfg.Metrics > 0 {
+		f.metrics = newMetrics(cfg.Metrics, f.start)
+	}
 	for i := range cfg.N {
 		f.hosts = append(f.hosts, &host{fleet: f, name: fmt.Sprintf("%s-%d", cfg.Prefix, i+1)})
 	}
@@ -197,6 +207,9 @@ func (f *Fleet) Run(ctx context.Context) {
 	f.mu.Unlock()
 	defer f.progress(ctx, "connecting")()
 	var wg sync.WaitGroup
+	if f.metrics != nil {
+		wg.Go(func() { f.sendMetrics(ctx) })
+	}
 	for _, h := range f.hosts {
 		if h.dialer == nil {
 			continue
@@ -297,7 +310,7 @@ func (f *Fleet) progress(ctx context.Context, step string) func() {
 // Stats is how the fleet is now.
 func (f *Fleet) Stats() Stats {
 	s := Stats{Hosts: len(f.hosts), Joined: int(f.joined.Load()), Connected: int(f.connected.Load()), Elapsed: time.Since(f.start),
-		Assigned: f.assigned.Load(), Acked: f.acked.Load(), Jobs: f.jobs.Load(), Drops: f.drops.Load()}
+		Assigned: f.assigned.Load(), Acked: f.acked.Load(), Jobs: f.jobs.Load(), Drops: f.drops.Load(), Samples: f.samples.Load(), Unwritten: f.unwritten.Load()}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.Step, s.Failed, s.ConnectedIn = f.step, f.failed, f.allUp

@@ -9,7 +9,7 @@ import (
 	"drover/internal/store/storetest"
 )
 
-func open(t *testing.T, c etcd.Config) *etcd.Backend {
+func open(t testing.TB, c etcd.Config) *etcd.Backend {
 	t.Helper()
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
