@@ -117,7 +117,7 @@ function PlanView({ plan }: { plan: Schemas["Plan"] }) {
         {(plan.notDeclared ?? []).length > 0 && ` With an agent in no inventory: ${listed(plan.notDeclared!, 5)}.`}
       </p>
       {busy.map((g) => (
-        <section key={g.hosts[0]} className={css.group} aria-label={listed(g.hosts, 2)}>
+        <section key={g.hosts[0]} className={css.group} aria-label={`Planned for ${listed(g.hosts, 2)}`}>
           <h3>
             {g.failed ? `The check failed on ${counted(g.hosts.length, "host")}` : `${counted(g.hosts.length, "host")} would change${g.hosts.length > 1 ? " alike" : ""}`}
           </h3>

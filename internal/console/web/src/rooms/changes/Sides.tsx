@@ -114,7 +114,7 @@ function Groups({ reports, runs }: { reports: { host: string; report: Schemas["R
     [reports],
   );
   return groups.map((g) => (
-    <section key={g.key} className={css.group} aria-label={listed(g.hosts, 2)}>
+    <section key={g.key} className={css.group} aria-label={`${g.failed ? "Failed" : "Changed"} on ${listed(g.hosts, 2)}`}>
       <p className={css.names}>
         {g.hosts.length > 1 && `${counted(g.hosts.length, "host")} ${g.failed ? "failed" : "changed"} alike: `}
         {g.hosts.slice(0, 8).map((h, i) => (
