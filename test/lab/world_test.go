@@ -54,6 +54,10 @@ func begin(t *testing.T, n int) *world {
 		lab: &lab.Lab{Name: "t" + strings.ToLower(t.Name()[4:min(len(t.Name()), 12)]), Progress: func(s string) { t.Log(s) }}}
 	t.Cleanup(w.end)
 	w.api, w.link = freePort(t), freePort(t)
+	// A run that was killed left its hosts, with their disks, under the same name.
+	if err := w.lab.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w.hosts, err = w.lab.Up(t.Context(), lab.Spec{Hosts: lab.Names("web", n)})
 	if err != nil {
 		t.Fatal(err)
