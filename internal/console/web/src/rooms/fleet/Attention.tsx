@@ -1,9 +1,10 @@
 import { Link } from "@tanstack/react-router";
 import { memo, useState } from "react";
+import { joint } from "~/alerts/words";
+import { whole } from "~/format";
 import { Part } from "~/pieces/Page";
 import { Ago, shapes } from "~/pieces/states";
-import { joint, type Item } from "./attention";
-import { whole } from "~/format";
+import type { Item } from "./attention";
 import css from "./Attention.module.css";
 
 /** How many items stand there before "more". */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import type { Alert } from "~/alerts/alerts";
 import type { HostRow } from "~/app/overview";
-import type { Alert } from "../observe/alerts";
 import { attention } from "./attention";
 import { healthOf } from "./health";
 

@@ -1,9 +1,10 @@
+import type { Alert } from "~/alerts/alerts";
+import { clauseOf, stripHost } from "~/alerts/words";
 import type { HostRow } from "~/app/overview";
-import type { Tone } from "~/pieces/states";
-import type { Alert } from "../observe/alerts";
-import { driftedLately, isBehind, isPaused, isSaid, healthOf, stripHost, type Word } from "./health";
-import { termOf } from "./filter";
 import { whole } from "~/format";
+import type { Tone } from "~/pieces/states";
+import { driftedLately, isBehind, isPaused, isSaid, healthOf, type Word } from "./health";
+import { termOf } from "./filter";
 
 // What needs a person, worst first, each with the next step. What is wrong with
 // many hosts in the same way is one item.
@@ -151,16 +152,4 @@ function alert(out: Item[], name: string, list: Alert[]): void {
     key: name, tone, rank, clause: info ? "" : `${whole(n)} hosts ${what}`, hosts, what, next: { words: "See the alerts", to: "/alerts", search: { q: name } },
     ...stamp(latest(list.map((a) => a.since))),
   });
-}
-
-/** joint stands between a host and what is wrong with it: "web-1 is away" is a sentence, a message comes behind a point. */
-export const joint = (what: string): string => (/^(is|are|was|were|has|have|had|could) /.test(what) ? " " : " · ");
-
-/** clauseOf is an alert as part of a sentence: "on db-2, / is full in about 9 hours", "db-2 has 97 % of its memory in use". */
-export function clauseOf(a: Alert): string {
-  const summary = a.summary.replace(/\.$/, "");
-  if (a.host && summary.startsWith(`${a.host}: `)) return `on ${a.host}, ${summary.slice(a.host.length + 2)}`;
-  if (a.host && summary.startsWith(a.host)) return summary;
-  // "The clock of db-2 is off" in the middle of a sentence; an abbreviation stays.
-  return /^[A-Z][a-z]/.test(summary) ? summary.charAt(0).toLowerCase() + summary.slice(1) : summary;
 }

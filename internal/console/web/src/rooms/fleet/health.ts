@@ -1,6 +1,7 @@
+import type { Alert } from "~/alerts/alerts";
+import { bySeverity, stripHost } from "~/alerts/words";
 import type { HostRow } from "~/app/overview";
 import type { Tone } from "~/pieces/states";
-import type { Alert } from "../observe/alerts";
 
 // What a host is, in one word, and everything else that is true of it. The
 // words are those of the filter (state:failed) and of the counted chips.
@@ -43,9 +44,6 @@ export type Health = {
   alerts: Alert[];
 };
 
-const severe: Record<string, number> = { critical: 0, warning: 1, info: 2 };
-export const bySeverity = (a: Alert, b: Alert): number => (severe[a.severity] ?? 3) - (severe[b.severity] ?? 3);
-
 /* Alerts that say of a host what its row says already. */
 const said: Record<string, Word> = { HostDown: "away", ConvergeFailed: "failed", HostDrifted: "drifted" };
 
@@ -79,11 +77,4 @@ export function detailOf(h: HostRow, health: Health): string {
   const alert = health.alerts[0];
   if (alert) return stripHost(alert.summary, h.name);
   return "";
-}
-
-/** stripHost takes a host's name off the beginning of a summary: "db-2: / is full" is "/ is full", "db-2 has failed" is "has failed". */
-export function stripHost(summary: string, host: string | undefined): string {
-  if (!host || !summary.startsWith(host)) return summary;
-  const rest = /^:? +([^]+)$/.exec(summary.slice(host.length));
-  return rest ? rest[1]! : summary;
 }

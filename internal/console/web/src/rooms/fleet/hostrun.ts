@@ -2,7 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { useQueryClient } from "@tanstack/react-query";
 import { api, type Failure, type Schemas } from "~/api/client";
 import { stream } from "~/api/stream";
-import { Live, type Chunk } from "../runs/live";
+import { Live, type Chunk } from "~/run/live";
 
 export type HostRun = {
   /** What was asked for: "uptime", or what a converge is called. */

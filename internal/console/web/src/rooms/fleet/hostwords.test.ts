@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import type { Alert } from "~/alerts/alerts";
 import type { HostRow } from "~/app/overview";
-import type { Alert } from "../observe/alerts";
 import { healthOf } from "./health";
 import { flat, hostSays, labelPatch, readLabels, writeLabels } from "./hostwords";
 

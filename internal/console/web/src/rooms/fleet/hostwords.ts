@@ -1,7 +1,7 @@
+import { stripHost } from "~/alerts/words";
 import type { HostRow } from "~/app/overview";
 import { ago, counted, short } from "~/format";
 import type { Health } from "./health";
-import { stripHost } from "./health";
 
 export type HostSays = { fact: string; /** What to do, when there is something. */ todo?: string };
 

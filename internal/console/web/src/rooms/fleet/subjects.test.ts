@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import type { Alert } from "~/alerts/alerts";
 import type { HostRow } from "~/app/overview";
-import type { Alert } from "../observe/alerts";
 import { grouped, keeper, labelKeys, linesOf, ordered, orderOf } from "./subjects";
 
 const host = (name: string, more: Partial<HostRow> = {}): HostRow => ({ name, state: "converged", connected: true, ...more });

@@ -1,5 +1,5 @@
+import type { Alert } from "~/alerts/alerts";
 import type { HostRow } from "~/app/overview";
-import type { Alert } from "../observe/alerts";
 import type { Subject } from "./filter";
 import { healthOf, rank } from "./health";
 import type { Load } from "./load";

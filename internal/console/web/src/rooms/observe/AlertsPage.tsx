@@ -2,6 +2,8 @@ import { useMemo, useRef, useState, type ReactNode } from "react";
 import { TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { useAlerts, type Alert } from "~/alerts/alerts";
+import { joint, stripHost } from "~/alerts/words";
 import { failureOf, request } from "~/api/client";
 import { useOverview } from "~/app/overview";
 import { useParam } from "~/app/params";
@@ -11,9 +13,6 @@ import { useFilterKey } from "~/pieces/keys";
 import { Page, Part } from "~/pieces/Page";
 import { Ago, Async, Empty, ErrorBox, State, type Tone } from "~/pieces/states";
 import { DataTable, type Column } from "~/pieces/table/DataTable";
-import { joint } from "../fleet/attention";
-import { stripHost } from "../fleet/health";
-import { useAlerts, type Alert } from "./alerts";
 import { alertsSay, groupsOfAlerts, matches, rulesOf, type AlertGroup, type Rule } from "./words";
 import css from "./AlertsPage.module.css";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { byHost, type Alert } from "./alerts";
+import type { Alert } from "~/alerts/alerts";
 import { alertsSay, groupsOfAlerts, matches, rulesOf } from "./words";
 
 const alert = (name: string, host: string, more: Partial<Alert> = {}): Alert => ({ name, host, state: "firing", severity: "warning", summary: `${host}: ${name}`, since: "2026-05-01T11:00:00Z", value: 1, labels: {}, expr: "up == 0", ...more });
@@ -27,11 +27,6 @@ test("all words must be in an alert", () => {
   expect(matches(a, "mountpoint=/srv")).toBe(true);
   expect(matches(a, "critical web")).toBe(false);
   expect(matches(a, "")).toBe(true);
-});
-
-test("what fires is gathered by host", () => {
-  const map = byHost([alert("A", "a"), alert("B", "a"), alert("C", "b", { state: "pending" }), { ...alert("D", ""), host: undefined as never }]);
-  expect([...map].map(([k, v]) => [k, v.length])).toEqual([["a", 2]]);
 });
 
 test("rules are read from Prometheus' answer, and what is not there is nothing", () => {

@@ -1,7 +1,6 @@
+import type { Alert } from "~/alerts/alerts";
+import { bySeverity, clauseOf } from "~/alerts/words";
 import { counted, whole } from "~/format";
-import { clauseOf } from "../fleet/attention";
-import { bySeverity } from "../fleet/health";
-import type { Alert } from "./alerts";
 
 /** alertsSay is the first sentence of the alerts' page. Unknown counts are left out. */
 export function alertsSay(alerts: Alert[], rules: number | undefined, hosts: number | undefined): string {

@@ -7,10 +7,10 @@ import { alikeTasks } from "~/pieces/alike";
 import { Output } from "~/pieces/output/Output";
 import { Loading, State } from "~/pieces/states";
 import { TaskTree } from "~/pieces/TaskTree";
-import { alike, type Live } from "./live";
+import { alike, rank, type HostState, type Live } from "~/run/live";
 import { compareLimit } from "./queries";
-import { hostStates, rank } from "./words";
-import type { HostState, RunDetail } from "./types";
+import { hostStates } from "./words";
+import type { RunDetail } from "./types";
 import { HostNames } from "./HostNames";
 import css from "./Runs.module.css";
 
@@ -44,7 +44,7 @@ export function AllHosts({ run, live }: { run: RunDetail; live: LiveRun }) {
 }
 
 function Answers({ run, live }: { run: RunDetail; live: NonNullable<LiveRun> }) {
-  const groups = useMemo(() => alike(live.live, rank), [live.live, live.version]);
+  const groups = useMemo(() => alike(live.live), [live.live, live.version]);
   const running = [...live.live.hosts].filter(([, h]) => !h.done).map(([name]) => name);
   const silent = run.results.filter((r) => r.state === "running" && !live.live.hosts.has(r.host)).map((r) => r.host);
   const away = run.results.filter((r) => r.state === "away").map((r) => r.host);

@@ -5,7 +5,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { counted, whole } from "~/format";
 import { useFilterKey } from "~/pieces/keys";
 import { State } from "~/pieces/states";
-import { stateOf, type Live } from "./live";
+import { stateOf, type Live } from "~/run/live";
 import { hostStates, sortResults } from "./words";
 import type { RunDetail, RunResult } from "./types";
 import css from "./Runs.module.css";

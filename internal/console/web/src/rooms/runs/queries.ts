@@ -4,7 +4,7 @@ import { failureOf, type Failure } from "~/api/client";
 import { query, read } from "~/api/json";
 import { stream, type StreamState } from "~/api/stream";
 import { useSession } from "~/app/session";
-import { Live } from "./live";
+import { Live } from "~/run/live";
 import { merge, type Filters } from "./words";
 import type { RunDetail, RunList, RunRecord } from "./types";
 

@@ -1,10 +1,10 @@
 import type { Schemas } from "~/api/client";
+import type { HostState } from "~/run/live";
 
 // What GET /v1/runs and its like answer, with the words that there are.
 
 export type RunState = "running" | "ok" | "failed" | "partial" | "cancelled" | "lost";
 export type RunKind = "command" | "converge" | "play" | "apply";
-export type HostState = "running" | "ok" | "changed" | "failed" | "lost" | "away";
 
 type Words = { kind: RunKind; state: RunState };
 export type RunRecord = Omit<Schemas["RunRecord"], keyof Words> & Words;

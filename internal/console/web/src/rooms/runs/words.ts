@@ -1,7 +1,8 @@
+import { counted, duration, nanos, short, whole } from "~/format";
 import type { Share } from "~/pieces/SharesBar";
 import type { Tone } from "~/pieces/states";
-import { counted, duration, nanos, short, whole } from "~/format";
-import type { HostState, RunDetail, RunKind, RunRecord, RunResult, RunState } from "./types";
+import { rank, type HostState } from "~/run/live";
+import type { RunDetail, RunKind, RunRecord, RunResult, RunState } from "./types";
 
 export const kinds: Record<RunKind, string> = { command: "Command", converge: "Converge", play: "Play", apply: "Apply" };
 
@@ -22,10 +23,6 @@ export const hostStates: Record<HostState, { tone: Tone; word: string }> = {
   lost: { tone: "warn", word: "no answer" },
   away: { tone: "idle", word: "was away" },
 };
-
-/** rank puts what needs a look first. */
-const order: HostState[] = ["failed", "lost", "running", "changed", "ok", "away"];
-export const rank = (s: HostState): number => order.indexOf(s);
 
 export function sortResults(results: RunResult[]): RunResult[] {
   return [...results].sort((a, b) => rank(a.state) - rank(b.state) || a.host.localeCompare(b.host, "en", { numeric: true }));

@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
 import { alike, keepHost, Live, stateOf } from "./live";
-import { rank } from "./words";
 
 const b64 = (s: string | Uint8Array) => btoa(String.fromCharCode(...(typeof s === "string" ? new TextEncoder().encode(s) : s)));
 
@@ -27,7 +26,7 @@ it("collapses hosts that said the same, failures first", () => {
   live.take({ start: { id: "r", hosts: ["a", "b", "c"] } });
   live.take({ output: ["a", "b", "c"].map((host) => ({ host, data: b64(host === "c" ? "bad" : "active") })) });
   live.take({ done: [{ host: "a", exit: 0 }, { host: "b", exit: 0 }, { host: "c", exit: 3 }] });
-  expect(alike(live, rank).map((g) => [g.state, g.hosts.join(" ")])).toEqual([["failed", "c"], ["ok", "a b"]]);
+  expect(alike(live).map((g) => [g.state, g.hosts.join(" ")])).toEqual([["failed", "c"], ["ok", "a b"]]);
 });
 
 it("does not mind how the network cut what they said", () => {
@@ -36,7 +35,7 @@ it("does not mind how the network cut what they said", () => {
   live.take({ output: [{ host: "a", data: b64("one two") }, { host: "b", data: b64("one ") }] });
   live.take({ output: [{ host: "b", data: b64("two") }] });
   live.take({ done: [{ host: "a", exit: 0 }, { host: "b", exit: 0 }] });
-  expect(alike(live, rank)).toHaveLength(1);
+  expect(alike(live)).toHaveLength(1);
 });
 
 it("does not take hosts for equal that ended differently, or on different streams", () => {
@@ -44,14 +43,14 @@ it("does not take hosts for equal that ended differently, or on different stream
   live.take({ start: { id: "r", hosts: ["a", "b", "c"] } });
   live.take({ output: [{ host: "a", data: b64("x") }, { host: "b", data: b64("x") }, { host: "c", data: b64("x"), stderr: true }] });
   live.take({ done: [{ host: "a", exit: 1 }, { host: "b", exit: 2 }, { host: "c", exit: 1 }] });
-  expect(alike(live, rank)).toHaveLength(3);
+  expect(alike(live)).toHaveLength(3);
 });
 
 it("leaves out hosts that have not ended, and knows how others did", () => {
   const live = new Live();
   live.take({ start: { id: "r", hosts: ["a", "b"] } });
   live.take({ done: [{ host: "b", exit: -1, error: "no answer in time" }] });
-  expect(alike(live, rank).map((g) => g.hosts)).toEqual([["b"]]);
+  expect(alike(live).map((g) => g.hosts)).toEqual([["b"]]);
   expect(stateOf(live.hosts.get("a"))).toBe("running");
   expect(stateOf(live.hosts.get("b"))).toBe("lost");
 });

@@ -1,9 +1,15 @@
 import type { Schemas } from "~/api/client";
-import type { HostState } from "./types";
 
 // A run's stream, put together: what each host said, and how it ended. Kept
 // outside of React's state, since megabytes go through it; a number says that
 // there is something new.
+
+/** HostState is how a host of a run stands, in a stream and in what is kept. */
+export type HostState = "running" | "ok" | "changed" | "failed" | "lost" | "away";
+
+/** rank puts what needs a look first. */
+const order: HostState[] = ["failed", "lost", "running", "changed", "ok", "away"];
+export const rank = (s: HostState): number => order.indexOf(s);
 
 export type Chunk = { text: string; stderr?: boolean };
 
@@ -90,7 +96,7 @@ export function stateOf(h: HostLive | undefined): HostState {
 export type Alike = { key: string; hosts: string[]; state: HostState; exit: number; error: string; chunks: Chunk[]; cut: boolean };
 
 /** alike puts hosts together that said the same and ended the same; the largest group first among equals, failures before all. */
-export function alike(live: Live, rank: (s: HostState) => number): Alike[] {
+export function alike(live: Live): Alike[] {
   const groups = new Map<string, Alike>();
   for (const [host, h] of live.hosts) {
     const state = stateOf(h);
