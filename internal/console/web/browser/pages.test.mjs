@@ -93,7 +93,7 @@ test("an address of nothing says so, and offers the way back", async () => {
 });
 
 test("programs that do not arrive are asked for once more, and then it is said", async () => {
-  const page = await open(browser, { state, scheme: "dark", allow: [/ERR_FAILED/] });
+  const page = await open(browser, { state, scheme: "dark", allow: [/ERR_FAILED/, /dynamically imported/] });
   let left = 1;
   await page.route(/\/assets\/main-/, (r) => (left-- > 0 ? r.abort() : r.continue()));
   await page.goto(w.url);
@@ -104,6 +104,7 @@ test("programs that do not arrive are asked for once more, and then it is said",
   await page.evaluate(() => sessionStorage.clear());
   await page.goto(w.url);
   await page.getByRole("heading", { name: "The console could not be loaded" }).waitFor();
+  await page.getByText(/The browser says: .*assets\/main-/).waitFor();
   await accessible(page, "a console that was not loaded");
   const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number));
   assert.ok(Math.max(...back) < 60, `a dark page begins with rgb(${back})`);

@@ -5,7 +5,8 @@ const kept = "drover-loaded-again";
 const soon = 30_000; // ms, in which a second failure is not answered by a third try
 
 /** unloaded loads the page once more, and then says that it could not be loaded. */
-export function unloaded(): void {
+export function unloaded(cause: unknown): void {
+  console.error(cause); // Of the first time, too, of which nothing is shown.
   let before = 0;
   try {
     before = Number(sessionStorage.getItem(kept) ?? 0);
@@ -25,9 +26,12 @@ export function unloaded(): void {
   again.textContent = "Load it again";
   const why = document.createElement("p");
   why.append("A part of it did not arrive: the server is away, it was updated this moment, or the network failed. ", again);
+  const browser = document.createElement("p");
+  browser.textContent = `The browser says: ${cause instanceof Error ? cause.message : String(cause)}`;
+  browser.style.cssText = "color: var(--text-2); overflow-wrap: anywhere";
   const said = document.createElement("div");
   said.setAttribute("role", "alert");
-  said.append(title, why);
+  said.append(title, why, browser);
   const main = document.createElement("main");
   main.style.cssText = "max-width: 40rem; margin: 15vh auto; padding: 0 1rem";
   main.append(said);
