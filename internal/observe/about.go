@@ -61,6 +61,9 @@ func (a *about) kick(host string) {
 	}
 }
 
+// silent is how long a host may send no metrics before they count as missing.
+const silent = time.Minute
+
 // gather is how long comings and goings are collected before they are written.
 const gather = 500 * time.Millisecond
 
@@ -184,11 +187,12 @@ func (a *about) host(out []metricstore.Sample, h *api.Host, now time.Time) []met
 		key := name + state
 		l, ok := w.series[key]
 		if !ok {
-			if state != "" {
-				l = labels.FromStrings(model.MetricNameLabel, name, "instance", h.Name, "job", jobServer, "state", state)
-			} else {
-				l = labels.FromStrings(model.MetricNameLabel, name, "instance", h.Name, "job", jobServer)
+			job := jobServer
+			if name == metricstore.Up {
+				job = metricstore.JobNode // of what the host sends
 			}
+			b := labels.NewBuilder(labels.FromStrings(model.MetricNameLabel, name, "instance", h.Name, "job", job))
+			l = b.Set("state", state).Labels()
 			w.series[key] = l
 		}
 		w.live[key] = true
@@ -211,8 +215,14 @@ func (a *about) host(out []metricstore.Sample, h *api.Host, now time.Time) []met
 		add("drover_host_drifted_timestamp_seconds", "", unix(h.Status.DriftedAt))
 	}
 	if at, offset, known := a.r.senders.last(h.Name); !at.IsZero() {
+		up := connected && now.Sub(at) < silent
+		if up || a.away(h.Name, now) {
+			add(metricstore.Up, "", flag(up))
+		} else if was[metricstore.Up] {
+			w.live[metricstore.Up] = true
+		}
 		add("drover_host_metrics_timestamp_seconds", "", unix(at))
-		if known && now.Sub(at) < time.Minute {
+		if known && now.Sub(at) < silent {
 			add("drover_host_clock_offset_seconds", "", offset.Seconds())
 		}
 	}
@@ -241,6 +251,7 @@ func flag(b bool) float64 {
 
 // server adds the server's own metrics: its registry's and the database's.
 func (a *about) server(out []metricstore.Sample) []metricstore.Sample {
+	out = append(out, metricstore.Sample{Labels: labels.FromStrings(model.MetricNameLabel, metricstore.Up, "instance", instanceServer, "job", jobServer), Value: 1})
 	for _, g := range []interface {
 		Gather() ([]*dto.MetricFamily, error)
 	}{a.r.s.Own, a.r.metrics} {

@@ -266,6 +266,10 @@ func TestAQueryAnswersSecondsAfterAHostJoined(t *testing.T) {
 	if got := w.query(`drover_host_state{state="converged"}`); got["web-1"] != "1" {
 		t.Errorf("state: %v", got)
 	}
+	until(t, "the host to be up", func() bool { return w.query(`up{job="node"}`)["web-1"] == "1" })
+	if got := w.query(`up{job="drover"}`); len(got) != 1 || got["server"] != "1" {
+		t.Errorf("up: %v", got)
+	}
 	if got := w.query("drover_build_info"); got["server"] != "1" {
 		t.Errorf("the server's own: %v", got)
 	}
@@ -281,8 +285,12 @@ func TestAQueryAnswersSecondsAfterAHostJoined(t *testing.T) {
 func TestAHostThatIsDownIsAnAlertOnce(t *testing.T) {
 	w := start(t, quick(t))
 	a, b := w.host("db-1"), w.host("db-2")
-	_ = a
-	until(t, "both to be known", func() bool { return len(w.query("drover_host_connected == 1")) == 2 })
+	for _, h := range []link.Conn{a, b} {
+		w.send(h, map[string]float64{"node_load1": 0.5})
+	}
+	until(t, "both to be known", func() bool {
+		return len(w.query("drover_host_connected == 1")) == 2 && len(w.query(`up{job="node"} == 1`)) == 2
+	})
 	_ = b.Close()
 	const firing = "alert.firing db-2 db-2 is down or cut off from the server"
 	until(t, "the alert", func() bool { return len(w.events()) > 0 })
@@ -294,6 +302,10 @@ func TestAHostThatIsDownIsAnAlertOnce(t *testing.T) {
 		t.Fatalf("alerts: %+v", list)
 	}
 	since := list[0].Since
+	// The rule that everybody has, for whom it is written.
+	if got := w.query("up == 0"); len(got) != 1 || got["db-2"] != "0" {
+		t.Errorf("up == 0: %v", got)
+	}
 
 	// The server is away for a moment. What fires goes on firing, and nothing is told twice.
 	w.stop()

@@ -108,7 +108,7 @@ func TestTheSameBatchTwiceIsTheSameAsOnce(t *testing.T) {
 	now := time.Now()
 	var b [][]byte
 	for i := range 10 {
-		b = append(b, body(t, series(now.Add(time.Duration(i-10)*15*time.Second), float64(i), "__name__", "up")))
+		b = append(b, body(t, series(now.Add(time.Duration(i-10)*15*time.Second), float64(i), "__name__", "one")))
 	}
 	for range 3 {
 		for _, body := range b {
@@ -117,7 +117,7 @@ func TestTheSameBatchTwiceIsTheSameAsOnce(t *testing.T) {
 			}
 		}
 	}
-	if n := count(t, s, "up", now); n != 10 {
+	if n := count(t, s, "one", now); n != 10 {
 		t.Errorf("got %d samples, want 10", n)
 	}
 }
@@ -125,13 +125,13 @@ func TestTheSameBatchTwiceIsTheSameAsOnce(t *testing.T) {
 func TestLateSamplesAreTaken(t *testing.T) {
 	s, stop := open(t, Options{})
 	now := time.Now()
-	write(t, s, "a", series(now, 1, "__name__", "up"))
-	write(t, s, "b", series(now, 1, "__name__", "up"))
+	write(t, s, "a", series(now, 1, "__name__", "one"))
+	write(t, s, "b", series(now, 1, "__name__", "one"))
 	for h := 71; h > 0; h-- { // what a host kept while it was cut off
-		write(t, s, "a", series(now.Add(-time.Duration(h)*time.Hour), 2, "__name__", "up"))
+		write(t, s, "a", series(now.Add(-time.Duration(h)*time.Hour), 2, "__name__", "one"))
 	}
-	write(t, s, "a", series(now.Add(-80*time.Hour), 2, "__name__", "up"))
-	if n := count(t, s, `up{instance="a"}`, now); n != 72 {
+	write(t, s, "a", series(now.Add(-80*time.Hour), 2, "__name__", "one"))
+	if n := count(t, s, `one{instance="a"}`, now); n != 72 {
 		t.Errorf("got %d samples, want 72", n)
 	}
 	if notes := s.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "a sends samples more than 72h0m0s old") {
@@ -139,7 +139,7 @@ func TestLateSamplesAreTaken(t *testing.T) {
 	}
 	stop()
 	again, _ := open(t, s.o)
-	if n := count(t, again, `up{instance="a"}`, now); n != 72 {
+	if n := count(t, again, `one{instance="a"}`, now); n != 72 {
 		t.Errorf("got %d samples after a restart, want 72", n)
 	}
 }
@@ -147,13 +147,13 @@ func TestLateSamplesAreTaken(t *testing.T) {
 func TestSamplesOfTheFutureAreRefused(t *testing.T) {
 	s, _ := open(t, Options{})
 	now := time.Now()
-	b, err := s.Write(t.Context(), "a", body(t, series(now.Add(time.Hour), 1, "__name__", "up")))
+	b, err := s.Write(t.Context(), "a", body(t, series(now.Add(time.Hour), 1, "__name__", "one")))
 	if err != nil || b.Samples != 0 || b.Newest.Sub(now).Round(time.Minute) != time.Hour {
 		t.Errorf("got %+v, %v", b, err)
 	}
-	write(t, s, "b", series(now, 1, "__name__", "up"), series(now.Add(time.Minute), 1, "__name__", "down"))
-	if up, down := count(t, s, "up", now.Add(2*time.Hour)), count(t, s, "down", now.Add(2*time.Hour)); up != 1 || down != 1 {
-		t.Errorf("got %d and %d samples, want one each", up, down)
+	write(t, s, "b", series(now, 1, "__name__", "one"), series(now.Add(time.Minute), 1, "__name__", "down"))
+	if one, down := count(t, s, "one", now.Add(2*time.Hour)), count(t, s, "down", now.Add(2*time.Hour)); one != 1 || down != 1 {
+		t.Errorf("got %d and %d samples, want one each", one, down)
 	}
 	if notes := s.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "the clock of a is more than 10m0s ahead") {
 		t.Errorf("got notes %q", notes)
@@ -190,6 +190,7 @@ func TestBadBatches(t *testing.T) {
 		series(now, 1, "__name__", "long", "a-name-that-is-over-the-limit", "1"),
 		series(now, 1, "__name__", "long", "l", strings.Repeat("x", 31)),
 		series(now, 1, "__name__", "no\xfftext"),
+		series(now, 1, "__name__", "up"),
 		series(now, math.NaN(), "__name__", "nan"),
 	)
 	v := vector(t, s, `{__name__=~".+"}`, now)
@@ -205,8 +206,8 @@ func TestBadBatches(t *testing.T) {
 	if notes := strings.Join(s.Notes(), "\n"); !strings.Contains(notes, "a has more than 5 series") {
 		t.Errorf("got notes %q", notes)
 	}
-	write(t, s, "b", series(now, 1, "__name__", "up")) // another host has its own limit
-	if v := vector(t, s, "up", now); len(v) != 1 {
+	write(t, s, "b", series(now, 1, "__name__", "one")) // another host has its own limit
+	if v := vector(t, s, "one", now); len(v) != 1 {
 		t.Errorf("got %v", v)
 	}
 }

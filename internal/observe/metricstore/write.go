@@ -22,6 +22,10 @@ import (
 // JobNode is the label job of all that hosts send.
 const JobNode = "node"
 
+// Up names the series that says, as Prometheus' own does, whether what is
+// behind instance and job could be measured. The server writes it.
+const Up = "up"
+
 // labelInstance names the label that says whose a series is.
 const labelInstance = "instance"
 
@@ -311,7 +315,7 @@ func (s *Store) labelsOf(w *work, raw []byte, host string) (labels.Labels, error
 			bad = fmt.Errorf(format, args...)
 		}
 	}
-	named := false
+	named, up := false, false
 	err := eachLabel(raw, func(name, value []byte) {
 		switch n := string(name); {
 		case len(value) == 0 || n == labelInstance || n == "job":
@@ -321,7 +325,9 @@ func (s *Store) labelsOf(w *work, raw []byte, host string) (labels.Labels, error
 		case len(value) > s.o.MaxValue || !utf8.Valid(value):
 			refuse("the value of label %q is over %d bytes or no text", n, s.o.MaxValue)
 		default:
-			named = named || n == model.MetricNameLabel
+			if n == model.MetricNameLabel {
+				named, up = true, string(value) == Up
+			}
 			for _, other := range w.names {
 				if other == n {
 					refuse("the label %q is there twice", n)
@@ -340,6 +346,9 @@ func (s *Store) labelsOf(w *work, raw []byte, host string) (labels.Labels, error
 	}
 	if !named {
 		refuse("it has no name")
+	}
+	if up && len(w.names) == 1 {
+		refuse("%s is what the server says of the host", Up)
 	}
 	if bad != nil {
 		return labels.EmptyLabels(), bad
