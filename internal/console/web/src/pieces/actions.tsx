@@ -5,6 +5,9 @@ import { failureOf } from "~/api/client";
 import { State, type Tone } from "./states";
 import css from "./actions.module.css";
 
+/** many is the number of hosts above which an action has their number typed. */
+export const many = 20;
+
 export type Question = {
   title: string;
   /** What it touches: how many, which, in what order. */

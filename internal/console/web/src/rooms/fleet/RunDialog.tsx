@@ -4,13 +4,11 @@ import { useNavigate } from "@tanstack/react-router";
 import type { HostRow } from "~/app/overview";
 import { failureOf, type Failure } from "~/api/client";
 import { counted } from "~/format";
+import { many } from "~/pieces/actions";
 import { ErrorBox } from "~/pieces/states";
 import { Radius } from "./Radius";
 import { patternOf, runCommand } from "./doing";
 import css from "./dialogs.module.css";
-
-/** From how many hosts on their number must be typed. */
-export const many = 20;
 
 /** RunDialog runs one command on chosen hosts, after it has said on which. */
 export const RunDialog = memo(function RunDialog({ hosts, all, open, onClose }: { hosts: HostRow[]; all: number; open: boolean; onClose: () => void }) {

@@ -6,7 +6,7 @@ import { send } from "~/api/json";
 import { useOverview } from "~/app/overview";
 import { useFilters } from "~/app/search";
 import { counted, listed, whole } from "~/format";
-import { useConfirm } from "~/pieces/actions";
+import { many, useConfirm } from "~/pieces/actions";
 import { CopyCommand } from "~/pieces/CopyCommand";
 import { ErrorBox } from "~/pieces/states";
 import { match } from "./pattern";
@@ -77,8 +77,7 @@ function Form({ onClose }: { onClose: () => void }) {
           </>
         ),
         verb,
-        // A command on the whole fleet is worth a second look: the number must be typed.
-        ...(kind === "command" && online.length >= 20 ? { type: String(online.length) } : {}),
+        ...(online.length > many ? { type: String(online.length) } : {}),
       });
       if (!sure) return;
     }
