@@ -1,3 +1,4 @@
+import { useState } from "react";
 import { Link } from "@tanstack/react-router";
 import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "~/api/client";
@@ -22,6 +23,10 @@ export function OneHost({ run, result, live }: { run: RunDetail; result: RunResu
   const { may } = useSession();
   const heard = live?.live.hosts.get(result.host);
   const s = hostStates[result.state];
+  const told = heard && (heard.chunks.length > 0 || heard.done) ? heard : undefined;
+  const running = result.state === "running";
+  // Where the output comes from is settled at first: a reader who searches in it must not lose the place to the same text told again.
+  const [stored] = useState(!running && !(told?.done && !told.cut));
   return (
     <section aria-label={result.host}>
       <div className={css.groupHead}>
@@ -48,18 +53,18 @@ export function OneHost({ run, result, live }: { run: RunDetail; result: RunResu
       ) : run.kind === "command" ? (
         result.state === "away" ? (
           <p className={css.silent}>It was away when the run began, so nothing ran there.</p>
-        ) : heard && (heard.chunks.length > 0 || heard.done) && !heard.cut ? (
-          heard.chunks.length > 0 ? (
-            <Output chunks={heard.chunks.slice()} follow={run.state === "running"} truncated={result.truncated ?? false} label={`Output of ${result.host}`} {...(result.bytes ? { total: result.bytes } : {})} />
+        ) : !stored && told && (running || !told.cut) ? (
+          told.chunks.length > 0 ? (
+            <Output chunks={told.chunks.slice()} follow={run.state === "running"} truncated={told.cut || (result.truncated ?? false)} label={`Output of ${result.host}`} {...(result.bytes ? { total: result.bytes } : {})} />
           ) : (
             <p className={css.silent}>Nothing was printed.</p>
           )
-        ) : result.state === "running" ? (
+        ) : running ? (
           <p className={css.silent}>It has not printed anything yet.</p>
         ) : (
           <Stored run={run} result={result} />
         )
-      ) : result.state === "running" || result.state === "away" ? (
+      ) : running || result.state === "away" ? (
         <p className={css.silent}>{result.state === "away" ? "It was away when the run began." : "It is at it; its tasks are here when it has ended."}</p>
       ) : (
         <Tasks run={run} result={result} />

@@ -63,7 +63,7 @@ function Body({ run }: { run: RunDetail }) {
       {!one && run.count > 0 && <div aria-live="polite"><SharesBar shares={shares(run)} total={run.count} label="Hosts" /></div>}
       {live?.failure && <ErrorBox failure={live.failure} what="follow the run" />}
       {one ? (
-        <OneHost run={run} result={run.results[0]!} live={live} />
+        <OneHost key={run.id} run={run} result={run.results[0]!} live={live} />
       ) : (
         <div className={css.split} data-host={chosen !== undefined}>
           <HostList run={run} live={live} host={f.host} />
@@ -77,7 +77,7 @@ function Body({ run }: { run: RunDetail }) {
                 <Button className={css.back} variant="subtle" size="xs" onClick={() => set({ host: "" })}>
                   ← All {counted(run.results.length, "host")}
                 </Button>
-                <OneHost run={run} result={chosen} live={live} />
+                <OneHost key={`${run.id} ${chosen.host}`} run={run} result={chosen} live={live} />
               </>
             ) : (
               <AllHosts run={run} live={live} />

@@ -77,13 +77,18 @@ export function useRun(id: string) {
 /** Above this much output hosts are not compared in the browser: each one's is read when it is looked at. */
 export const compareLimit = 16 << 20;
 
-/** useRunLive follows a run from its beginning. The number changes when there is something new. */
+/**
+ * useRunLive follows a run from its beginning. The number changes when there is something new. One that has ended is told
+ * again where there are hosts to compare.
+ */
 export function useRunLive(run: RunDetail | undefined): { live: Live; version: number; state: StreamState; failure: Failure | undefined } | undefined {
   const client = useQueryClient();
   const { may } = useSession();
   const id = run?.id;
   const total = run?.results.reduce((n, r) => n + (r.bytes ?? 0), 0) ?? 0;
-  const wanted = run !== undefined && may("operator") && run.kind !== "apply" && run.kind !== "play" && (run.state === "running" || total <= compareLimit);
+  const followed = useRef<string>(undefined);
+  if (run?.state === "running") followed.current = id;
+  const wanted = run !== undefined && may("operator") && run.kind !== "apply" && run.kind !== "play" && (followed.current === id || (run.results.length > 1 && total <= compareLimit));
   const live = useRef(new Live());
   const [version, setVersion] = useState(0);
   const [state, setState] = useState<{ state: StreamState; failure: Failure | undefined }>({ state: "connecting", failure: undefined });
