@@ -60,7 +60,8 @@ func size(n int64) string {
 // DecodeBytes decodes JSON into v and refuses what v does not have: an unknown
 // field, a wrong type, a value out of range and a field given twice are each
 // an *api.Error with the field's path and, for a misspelt name, the one that
-// was meant. Names are matched in their exact case.
+// was meant. Names are matched in their exact case. A number in a field of any
+// type is a json.Number, so that a large one stays exact and a whole one whole.
 func DecodeBytes(b []byte, v any) error {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return api.Errorf(api.CodeInvalid, "the body is empty").WithRemedy("send a JSON object")
@@ -78,7 +79,9 @@ func DecodeBytes(b []byte, v any) error {
 	if err := check(doc, t, ""); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	if err := dec.Decode(v); err != nil {
 		return api.Errorf(api.CodeInvalid, "cannot read the body: %v", err)
 	}
 	return nil

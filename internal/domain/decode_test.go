@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -51,12 +52,29 @@ func TestDecodeTakesWhatTheTypeHas(t *testing.T) {
 	if err := DecodeBytes([]byte(in), &got); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(in), &want); err != nil {
+	if err := plain([]byte(in), &want); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+}
+
+func TestDecodeKeepsNumbersExact(t *testing.T) {
+	var got struct{ Vars map[string]any }
+	if err := DecodeBytes([]byte(`{"Vars":{"large":9007199254740993,"point":3.0}}`), &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]any{"large": json.Number("9007199254740993"), "point": json.Number("3.0")}; !reflect.DeepEqual(got.Vars, want) {
+		t.Errorf("got %v, want %v", got.Vars, want)
+	}
+}
+
+// plain is the standard decoder, with numbers as they are written.
+func plain(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return dec.Decode(v)
 }
 
 func FuzzDecode(f *testing.F) {
@@ -68,7 +86,7 @@ func FuzzDecode(f *testing.F) {
 		err := DecodeBytes(b, &strict)
 		if err == nil {
 			// What is taken strictly, the standard decoder reads the same.
-			if e := json.Unmarshal(b, &loose); e != nil || !reflect.DeepEqual(strict, loose) {
+			if e := plain(b, &loose); e != nil || !reflect.DeepEqual(strict, loose) {
 				t.Fatalf("strict took what loose reads as %+v, %v", loose, e)
 			}
 			return

@@ -1,7 +1,6 @@
 package play
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -96,15 +95,6 @@ func request(t *tree.Tree) (*api.PlayRequest, *tree.Tree, error) {
 	}
 	var q api.PlayRequest
 	if err := domain.DecodeBytes(raw, &q); err != nil {
-		return nil, nil, err
-	}
-	// Variables keep their type: a whole number is none with a point.
-	exact := json.NewDecoder(bytes.NewReader(raw))
-	exact.UseNumber()
-	vars := struct {
-		ExtraVars *map[string]any `json:"extraVars"`
-	}{&q.ExtraVars}
-	if err := exact.Decode(&vars); err != nil {
 		return nil, nil, err
 	}
 	if len(q.Playbooks) == 0 {
