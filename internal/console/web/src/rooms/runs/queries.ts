@@ -88,7 +88,7 @@ export function useRunLive(run: RunDetail | undefined): { live: Live; version: n
   const total = run?.results.reduce((n, r) => n + (r.bytes ?? 0), 0) ?? 0;
   const followed = useRef<string>(undefined);
   if (run?.state === "running") followed.current = id;
-  const wanted = run !== undefined && may("operator") && run.kind !== "apply" && run.kind !== "play" && (followed.current === id || (run.results.length > 1 && total <= compareLimit));
+  const wanted = run !== undefined && may("operator") && run.kind !== "apply" && run.kind !== "play" && (followed.current === id || (run.results.length !== 1 && total <= compareLimit));
   const live = useRef(new Live());
   const [version, setVersion] = useState(0);
   const [state, setState] = useState<{ state: StreamState; failure: Failure | undefined }>({ state: "connecting", failure: undefined });
