@@ -120,15 +120,19 @@ func runTitle(r api.RunRecord) string {
 	return title
 }
 
-// findRun is the ID that the beginning of one means.
-func findRun(ctx context.Context, c *client.Client, id string) (*api.RunDetail, error) {
+// findRun is the run whose ID is given, or the beginning of it.
+func (a *app) findRun(ctx context.Context, id string) (*client.Client, *api.RunDetail, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, nil, err
+	}
 	d, err := c.Run(ctx, id)
 	if api.CodeOf(err) != api.CodeNotFound {
-		return d, err
+		return c, d, err
 	}
 	list, listErr := c.Runs(ctx, client.RunQuery{Limit: 1000})
 	if listErr != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var found []string
 	for _, r := range list.Items {
@@ -137,17 +141,14 @@ func findRun(ctx context.Context, c *client.Client, id string) (*api.RunDetail, 
 		}
 	}
 	if len(found) != 1 {
-		return nil, err
+		return nil, nil, err
 	}
-	return c.Run(ctx, found[0])
+	d, err = c.Run(ctx, found[0])
+	return c, d, err
 }
 
 func (a *app) showRun(ctx context.Context, id string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	d, err := findRun(ctx, c, id)
+	_, d, err := a.findRun(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -229,11 +230,7 @@ func bytesText(n int64) string {
 
 // runOfHost prints what one host said or did in a run.
 func (a *app) runOfHost(ctx context.Context, id, host string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	d, err := findRun(ctx, c, id)
+	c, d, err := a.findRun(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -303,11 +300,7 @@ func (a *app) printTasks(tasks []api.TaskResult) {
 }
 
 func (a *app) cancelRun(ctx context.Context, id string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	d, err := findRun(ctx, c, id)
+	c, d, err := a.findRun(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -324,11 +317,7 @@ func (a *app) cancelRun(ctx context.Context, id string) error {
 
 // followRun prints a run from its beginning as drover run or drover converge would.
 func (a *app) followRun(ctx context.Context, id string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	d, err := findRun(ctx, c, id)
+	c, d, err := a.findRun(ctx, id)
 	if err != nil {
 		return err
 	}
