@@ -1,14 +1,10 @@
 package lab
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,7 +13,7 @@ import (
 
 	"drover/api"
 	"drover/client"
-	"drover/internal/observe/observehost"
+	"drover/internal/observe/observetest"
 	"drover/internal/server"
 )
 
@@ -45,7 +41,13 @@ echo 'backup_age_seconds 12.5' >/var/lib/drover-agent/textfile/backup.prom
 systemctl daemon-reload
 systemctl restart drover-agent`)
 	began := time.Now()
-	stored := func() map[int64]string { return gathers(t, c, "web-1", time.Since(began)+2*time.Minute) }
+	stored := func() map[int64]string {
+		have, err := observetest.Stored(t.Context(), c, "web-1", time.Since(began)+2*time.Minute)
+		if err != nil {
+			t.Log(err) // it may not answer yet
+		}
+		return have
+	}
 	read := func() []string { return strings.Split(w.on("web-1", "cat /root/record"), "\n") }
 	w.until("the first metrics are stored", time.Minute, func() bool { return len(stored()) >= 2 })
 
@@ -118,59 +120,6 @@ func (w *world) client() *client.Client {
 		w.t.Fatal(err)
 	}
 	return c
-}
-
-// gathers is what the agent's record would be, made from what the server has.
-// It is empty when the server cannot say.
-func gathers(t *testing.T, c *client.Client, host string, last time.Duration) map[int64]string {
-	t.Helper()
-	query := fmt.Sprintf(`{instance=%q,job="node"}[%ds]`, host, int(last.Seconds()))
-	resp, err := c.Do(t.Context(), http.MethodGet, "/api/v1/query?query="+url.QueryEscape(query), nil, nil)
-	if err != nil {
-		t.Log(err)
-		return nil
-	}
-	defer resp.Body.Close()
-	var answer struct {
-		Data struct {
-			Result []struct {
-				Metric map[string]string
-				Values [][2]any
-			}
-		}
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
-	}
-	count, hash := map[int64]int{}, map[int64]uint64{}
-	for _, series := range answer.Data.Result {
-		delete(series.Metric, "instance")
-		delete(series.Metric, "job")
-		var names, pairs []string
-		for name := range series.Metric {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			pairs = append(pairs, name, series.Metric[name])
-		}
-		for _, v := range series.Values {
-			at, ok := v[0].(float64)
-			text, isText := v[1].(string)
-			value, err := strconv.ParseFloat(text, 64)
-			if !ok || !isText || err != nil {
-				t.Fatalf("a value of %v is %v", series.Metric, v)
-			}
-			ms := int64(math.Round(at * 1000))
-			count[ms]++
-			hash[ms] += observehost.RecordHash(pairs, value)
-		}
-	}
-	all := map[int64]string{}
-	for ms, n := range count {
-		all[ms] = fmt.Sprintf("%d %d %016x", ms, n, hash[ms])
-	}
-	return all
 }
 
 // TestLook shows what runs on a host.

@@ -2,12 +2,7 @@ package scenarios
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"math"
-	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,9 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"drover/client"
 	"drover/internal/fleettest"
 	"drover/internal/observe/observehost"
+	"drover/internal/observe/observetest"
 )
 
 // record is what the agents read, by time in milliseconds.
@@ -111,7 +106,8 @@ func TestMetricsOutage(t *testing.T) {
 	rec.mu.Unlock()
 	deadline := time.NewTimer(2 * time.Minute)
 	for {
-		have := stored(t, c, "web-1")
+		have, err := observetest.Stored(t.Context(), c, "web-1", 10*time.Minute)
+		step(err)
 		missing := ""
 		for at, line := range want {
 			if have[at] != line {
@@ -128,55 +124,4 @@ func TestMetricsOutage(t *testing.T) {
 			rec.grow(2)
 		}
 	}
-}
-
-// stored is what the record of a host would be, made from what the server has.
-func stored(t *testing.T, c *client.Client, host string) map[int64]string {
-	t.Helper()
-	query := fmt.Sprintf(`{instance=%q,job="node"}[10m]`, host)
-	resp, err := c.Do(t.Context(), http.MethodGet, "/api/v1/query?query="+url.QueryEscape(query), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var answer struct {
-		Data struct {
-			Result []struct {
-				Metric map[string]string
-				Values [][2]any
-			}
-		}
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
-	}
-	count, hash := map[int64]int{}, map[int64]uint64{}
-	for _, series := range answer.Data.Result {
-		delete(series.Metric, "instance")
-		delete(series.Metric, "job")
-		var names, pairs []string
-		for name := range series.Metric {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			pairs = append(pairs, name, series.Metric[name])
-		}
-		for _, v := range series.Values {
-			at, _ := v[0].(float64)
-			text, _ := v[1].(string)
-			value, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				t.Fatalf("a value of %v is %v", series.Metric, v)
-			}
-			ms := int64(math.Round(at * 1000))
-			count[ms]++
-			hash[ms] += observehost.RecordHash(pairs, value)
-		}
-	}
-	all := map[int64]string{}
-	for ms, n := range count {
-		all[ms] = fmt.Sprintf("%d %d %016x", ms, n, hash[ms])
-	}
-	return all
 }
