@@ -82,7 +82,7 @@ function Result({ run, host }: { run: HostRun; host: string }) {
       {run.failure && <ErrorBox failure={run.failure} what="run the command" />}
       <Output chunks={run.chunks} follow={run.state === "running"} truncated={run.cut} {...(run.cut ? { total: run.bytes } : {})} label={`Output of ${run.what.length > 60 ? `${run.what.slice(0, 60)}…` : run.what}`} />
       <div className={css.same}>
-        <CopyCommand command={`drover run ${host} ${quote(run.what)}`} />
+        <CopyCommand command={`drover run ${quote(run.what)} -l ${host}`} />
       </div>
     </>
   );
