@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"drover/api"
 )
@@ -54,7 +55,18 @@ func (f Filter) hint() []byte {
 			return append([]byte(`"`+h.field+`":`), v...)
 		}
 	}
-	return nil
+	prefix, open := strings.CutSuffix(f.Type, "*")
+	if prefix == "" || !utf8.ValidString(prefix) {
+		return nil
+	}
+	v, err := json.Marshal(prefix)
+	if err != nil {
+		return nil
+	}
+	if open || strings.HasSuffix(prefix, ".") {
+		v = v[:len(v)-1] // more may follow
+	}
+	return append([]byte(`"type":`), v...)
 }
 
 // List gives the events that match, oldest first.
