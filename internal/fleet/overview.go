@@ -325,14 +325,11 @@ func (o *overview) stream(w http.ResponseWriter, r *http.Request) error {
 
 // activeName is the name of the active revision, "" while there is none.
 func (f *Fleet) activeName(ctx context.Context) (string, error) {
-	name := ""
-	err := f.revisions.Scan(ctx, func(r *api.Revision) error {
-		if r.Status.Active {
-			name = r.Name
-		}
-		return nil
-	})
-	return name, err
+	r, err := f.active(ctx)
+	if r == nil {
+		return "", err
+	}
+	return r.Name, err
 }
 
 // maxRowMessage bounds what a row says of a failure.

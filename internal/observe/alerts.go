@@ -139,8 +139,9 @@ func (l *alertLog) look() found {
 		if was, there := f.asked[rule.Name()]; !there || at.Before(was) {
 			f.asked[rule.Name()] = at
 		}
+		expr := rule.Query().String()
 		for _, a := range rule.ActiveAlerts() {
-			out := alertOf(rule, a)
+			out := alertOf(rule, expr, a)
 			if math.IsNaN(out.Value) || math.IsInf(out.Value, 0) {
 				out.Value = 0 // JSON has no word for it
 			}

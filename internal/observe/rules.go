@@ -111,10 +111,10 @@ func (p *rulePack) AlertingRules() []*rules.AlertingRule {
 	return nil
 }
 
-// alertOf is an alert as it is served.
-func alertOf(rule *rules.AlertingRule, a *rules.Alert) api.Alert {
+// alertOf is an alert as it is served; expr is the rule's, written once for all its alerts.
+func alertOf(rule *rules.AlertingRule, expr string, a *rules.Alert) api.Alert {
 	out := api.Alert{Name: rule.Name(), State: api.AlertPending, Severity: a.Labels.Get("severity"), Summary: a.Annotations.Get("summary"),
-		Detail: a.Annotations.Get("description"), Since: a.ActiveAt.UTC(), Value: a.Value, Labels: a.Labels.Map(), Expr: rule.Query().String()}
+		Detail: a.Annotations.Get("description"), Since: a.ActiveAt.UTC(), Value: a.Value, Labels: a.Labels.Map(), Expr: expr}
 	if a.State == rules.StateFiring {
 		out.State = api.AlertFiring
 	}

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -16,6 +14,7 @@ import (
 	"drover/api"
 	"drover/internal/audit"
 	"drover/internal/domain"
+	"drover/internal/pki"
 )
 
 // Below these the server says that somebody is needed.
@@ -58,8 +57,7 @@ func (s *Server) certificates() (list []api.Certificate, problems []string) {
 			problems = append(problems, fmt.Sprintf("the certificate of the %s cannot be read: %v", name, err))
 			return
 		}
-		sum := sha256.Sum256(c.Raw)
-		list = append(list, api.Certificate{Name: name, Subject: c.Subject.String(), Expires: c.NotAfter.UTC(), Fingerprint: "sha256:" + hex.EncodeToString(sum[:]), Renewed: renewed})
+		list = append(list, api.Certificate{Name: name, Subject: c.Subject.String(), Expires: c.NotAfter.UTC(), Fingerprint: pki.LeafPin(c.Raw), Renewed: renewed})
 		if left := c.NotAfter.Sub(s.now()); !renewed && left < soonExpires {
 			problems = append(problems, fmt.Sprintf("the certificate of the %s ends at %s: put a new one in its place", name, c.NotAfter.UTC().Format(time.RFC3339)))
 		}
