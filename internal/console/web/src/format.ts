@@ -134,3 +134,6 @@ export function listed(names: string[], most = 3): string {
 
 /** short is a hash as everywhere in Drover: ten letters. */
 export const short = (hash: string | undefined): string => (hash ?? "").slice(0, 10);
+
+/** compareNames orders as people count: web-2 before web-10. */
+export const compareNames: (a: string, b: string) => number = new Intl.Collator("en", { numeric: true }).compare;

@@ -1,4 +1,5 @@
 import { createContext, useCallback, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
+import { useQueryClient } from "@tanstack/react-query";
 import { api, data, type Failure, type Schemas } from "~/api/client";
 import { stream, type StreamState } from "~/api/stream";
 import { useSession } from "./session";
@@ -100,4 +101,17 @@ export function useEvents(match: (e: FleetEvent) => boolean, on: (events: FleetE
       }),
     [listen],
   );
+}
+
+/** useReadAnew has what is kept under a key read anew when an event matches, of a burst once a second. */
+export function useReadAnew(match: (e: FleetEvent) => boolean, queryKey: string[]): void {
+  const client = useQueryClient();
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  useEvents(match, () => {
+    timer.current ??= setTimeout(() => {
+      timer.current = undefined;
+      void client.invalidateQueries({ queryKey });
+    }, 1000);
+  });
 }

@@ -1,11 +1,10 @@
 import type { Schemas } from "~/api/client";
+import { compareNames } from "~/format";
 
 export type HostRow = Schemas["HostRow"];
 
-const collator = new Intl.Collator("en", { numeric: true });
-
-/** byName orders as people count: web-2 before web-10. */
-export const byName = (a: { name: string }, b: { name: string }): number => collator.compare(a.name, b.name) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+/** byName orders as people count; names that count alike have an order too. */
+export const byName = (a: { name: string }, b: { name: string }): number => compareNames(a.name, b.name) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
 export function sorted(hosts: HostRow[]): HostRow[] {
   return [...hosts].sort(byName);

@@ -6,7 +6,6 @@ import { now } from "./clock";
 // moves, ?from=…&to=… (seconds) stands still.
 
 export const ranges = ["15m", "1h", "3h", "12h", "1d", "3d", "7d", "15d"] as const;
-export type RangeName = (typeof ranges)[number];
 
 export type TimeSearch = { range?: string; from?: number; to?: number };
 

@@ -1,4 +1,5 @@
 import type { Schemas } from "~/api/client";
+import { compareNames } from "~/format";
 
 // Hosts that changed in the same way are one thing to read, not forty.
 
@@ -29,6 +30,6 @@ export function alikeTasks(hosts: HostTasks[]): TaskGroup[] {
     if (g) g.hosts.push(h.host);
     else groups.set(key, { key: h.host, hosts: [h.host], failed: h.failed, message: h.message ?? "", tasks: changed });
   }
-  for (const g of groups.values()) g.hosts.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  for (const g of groups.values()) g.hosts.sort(compareNames);
   return [...groups.values()].sort((a, b) => Number(b.failed) - Number(a.failed) || Number(b.tasks.length > 0) - Number(a.tasks.length > 0) || b.hosts.length - a.hosts.length);
 }

@@ -1,4 +1,5 @@
 import type { Schemas } from "~/api/client";
+import { compareNames } from "~/format";
 
 // A run's stream, put together: what each host said, and how it ended. Kept
 // outside of React's state, since megabytes go through it; a number says that
@@ -108,6 +109,6 @@ export function alike(live: Live): Alike[] {
     if (g) g.hosts.push(host);
     else groups.set(key, { key: `g${groups.size}`, hosts: [host], state, exit: h.done?.exit ?? 0, error: h.done?.error ?? "", chunks: h.chunks, cut: h.cut });
   }
-  for (const g of groups.values()) g.hosts.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  for (const g of groups.values()) g.hosts.sort(compareNames);
   return [...groups.values()].sort((a, b) => rank(a.state) - rank(b.state) || b.hosts.length - a.hosts.length || (a.hosts[0] ?? "").localeCompare(b.hosts[0] ?? ""));
 }

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "react";
-import { amount, clockTime, dateTime, utc, type Unit } from "~/format";
+import { amount, clockTime, compareNames, dateTime, type Unit, utc } from "~/format";
 import { summary, type Named, type Summary } from "./columns";
 import css from "./Chart.module.css";
 
@@ -18,7 +18,7 @@ export function Legend(p: { lines: Named[]; rest: number | undefined; unit: Unit
     const all = p.lines.map((l, i) => ({ name: l.name, i, ...summary(l.values) }));
     if (!sort) return all;
     const sign = sort.down ? -1 : 1;
-    return all.sort((a, b) => (sort.key === "name" ? sign * a.name.localeCompare(b.name, "en", { numeric: true }) : sign * ((a[sort.key] ?? -Infinity) - (b[sort.key] ?? -Infinity))));
+    return all.sort((a, b) => (sort.key === "name" ? sign * compareNames(a.name, b.name) : sign * ((a[sort.key] ?? -Infinity) - (b[sort.key] ?? -Infinity))));
   }, [p.lines, sort]);
   const several = p.lines.length > 1;
   return (

@@ -70,7 +70,7 @@ export function ShowTexts() {
       </Part>
       <Part title="Code">
         <Code text={beforeFile} language="yaml" label="A sample in YAML" />
-        <CopyCommand command="drover run 'web:&eu' --forks 3 -- systemctl reload nginx" />
+        <CopyCommand command="drover run 'systemctl reload nginx' -l 'web:&eu'" />
       </Part>
     </>
   );

@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import { Link, useParams } from "@tanstack/react-router";
 import type { Schemas } from "~/api/client";
 import { counted, duration, listed, nanos, short } from "~/format";
@@ -84,9 +85,10 @@ const columns: Column<HostPart>[] = [
 ];
 
 function Hosts({ items }: { items: HostPart[] }) {
+  const rows = useMemo(() => sortHosts(items), [items]);
   return (
     <DataTable
-      rows={sortHosts(items)}
+      rows={rows}
       columns={columns}
       rowKey={(h) => h.host}
       rowHref={(h) => (h.run ? `/runs/${encodeURIComponent(h.run)}` : `/hosts/${encodeURIComponent(h.host)}`)}

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { failureOf, type Schemas } from "~/api/client";
 import { read } from "~/api/json";
-import { useEvents } from "~/app/live";
+import { useEvents, useReadAnew } from "~/app/live";
 import type { Revision, RevisionDiff, RevisionHosts } from "./words";
 
 type Revisions = { items: Revision[]; continue?: string };
@@ -55,18 +55,7 @@ const told = new Set(["host.changed", "host.converged", "host.failed", "host.con
 
 /** useRevisionHosts is what became of each host; live while hosts report. */
 export function useRevisionHosts(name: string) {
-  const client = useQueryClient();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  useEvents(
-    (e) => told.has(e.type),
-    () => {
-      // Many hosts report in the same second: one reading is enough.
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        void client.invalidateQueries({ queryKey: ["revision", name, "hosts"] });
-      }, 1000);
-    },
-  );
+  useReadAnew((e) => told.has(e.type), ["revision", name, "hosts"]);
   return useQuery({
     queryKey: ["revision", name, "hosts"],
     queryFn: async ({ signal }) => {

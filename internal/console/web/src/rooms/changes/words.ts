@@ -1,7 +1,7 @@
 import type { Schemas } from "~/api/client";
 import type { HostRow } from "~/app/overview";
 import type { Share } from "~/pieces/SharesBar";
-import { ago, counted, listed, short, whole } from "~/format";
+import { ago, compareNames, counted, listed, short, whole } from "~/format";
 
 export type Revision = Schemas["Revision"];
 
@@ -75,7 +75,7 @@ const order = Object.keys(hostStates);
 
 /** sortHosts puts what needs a look first. */
 export function sortHosts(items: HostPart[]): HostPart[] {
-  return [...items].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || a.host.localeCompare(b.host, "en", { numeric: true }));
+  return [...items].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || compareNames(a.host, b.host));
 }
 
 /** segmentsOf is the bar of a revision's own page, by what became of each host. */

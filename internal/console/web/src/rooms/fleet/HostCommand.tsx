@@ -6,6 +6,7 @@ import { bytes, duration } from "~/format";
 import { CopyCommand } from "~/pieces/CopyCommand";
 import { Output } from "~/pieces/output/Output";
 import { Empty, ErrorBox, State } from "~/pieces/states";
+import { runLine } from "~/run/command";
 import { Elapsed } from "./Elapsed";
 import type { HostRun, useHostRun } from "./hostrun";
 import css from "./HostPage.module.css";
@@ -21,7 +22,7 @@ export function HostCommand({ row, live }: { row: HostRow; live: ReturnType<type
   const submit = (e: FormEvent) => {
     e.preventDefault();
     if (!ready || running) return;
-    live.start(command, "/v1/runs", { command, hosts: row.name, timeout: time * 1e9, ...(user.trim() ? { user: user.trim() } : {}) });
+    live.start(command, runLine(command, row.name, user.trim()), "/v1/runs", { command, hosts: row.name, timeout: time * 1e9, ...(user.trim() ? { user: user.trim() } : {}) });
   };
   if (!row.connected && !live.run) return <Empty>{row.name} is away: a command can be run on it when it is connected again.</Empty>;
   return (
@@ -41,7 +42,7 @@ export function HostCommand({ row, live }: { row: HostRow; live: ReturnType<type
         )}
       </form>
       {live.run ? (
-        <Result run={live.run} host={row.name} />
+        <Result run={live.run} />
       ) : (
         <Empty>
           What it prints is shown here as it comes. It is kept with the <Link to="/runs" search={{ host: row.name } as never}>runs on this host</Link>.
@@ -51,9 +52,7 @@ export function HostCommand({ row, live }: { row: HostRow; live: ReturnType<type
   );
 }
 
-const quote = (s: string): string => `'${s.replaceAll("'", `'\\''`)}'`;
-
-function Result({ run, host }: { run: HostRun; host: string }) {
+function Result({ run }: { run: HostRun }) {
   const exit = run.done?.exit;
   return (
     <>
@@ -82,7 +81,7 @@ function Result({ run, host }: { run: HostRun; host: string }) {
       {run.failure && <ErrorBox failure={run.failure} what="run the command" />}
       <Output chunks={run.chunks} follow={run.state === "running"} truncated={run.cut} {...(run.cut ? { total: run.bytes } : {})} label={`Output of ${run.what.length > 60 ? `${run.what.slice(0, 60)}…` : run.what}`} />
       <div className={css.same}>
-        <CopyCommand command={`drover run ${quote(run.what)} -l ${host}`} />
+        <CopyCommand command={run.line} />
       </div>
     </>
   );

@@ -13,6 +13,7 @@ import { useConfirm, useToast } from "~/pieces/actions";
 import { Page } from "~/pieces/Page";
 import { Empty, ErrorBox, Loading, State } from "~/pieces/states";
 import { Tabs, useTab } from "~/pieces/Tabs";
+import { convergeLine } from "~/run/command";
 import { HostCommand } from "./HostCommand";
 import { HostConverge } from "./HostConverge";
 import { HostEvents } from "./HostEvents";
@@ -74,7 +75,7 @@ function OneHost({ row }: { row: HostRow }) {
   const converge = useHostRun(name);
   const command = useHostRun(name);
   const ask = (check: boolean) => {
-    converge.start(check ? "check" : "converge", "/v1/converge", { hosts: name, check });
+    converge.start(check ? "check" : "converge", convergeLine(check, name), "/v1/converge", { hosts: name, check });
     setTab("converge");
   };
   // The palette leads here with ?do=.

@@ -55,7 +55,9 @@ export function attention(hosts: HostRow[], alerts: Alert[] | undefined, now: nu
   for (const a of firing) {
     const h = a.host ? byName.get(a.host) : undefined;
     if (h && isSaid(a, healthOf(h, undefined, now).all)) continue;
-    named.set(a.name, [...(named.get(a.name) ?? []), a]);
+    const list = named.get(a.name);
+    if (list) list.push(a);
+    else named.set(a.name, [a]);
   }
   for (const [name, list] of named) alert(out, name, list);
   kind(out, hosts.filter(isBehind), {

@@ -1,15 +1,10 @@
-import { useRef, useEffect } from "react";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { api, data, request, type Schemas } from "~/api/client";
 import { instant, quoted } from "~/api/prom";
-import { useEvents } from "~/app/live";
+import { useReadAnew } from "~/app/live";
 
 // What a host's page reads. Everything begins with ["host", NAME], so that one
 // event of the host has all of it read anew.
-
-export function useHost(name: string) {
-  return useQuery({ queryKey: ["host", name], queryFn: ({ signal }) => data(api.GET("/v1/hosts/{name}", { params: { path: { name } }, signal })) });
-}
 
 /** useReport is the last converge with its tasks; a host that has never converged has none. */
 export function useReport(name: string, converged: boolean) {
@@ -88,17 +83,5 @@ export function useMeasured(name: string) {
 
 /** useHostLive reads a host anew when something happens to it, of a burst once a second. */
 export function useHostLive(name: string): void {
-  const client = useQueryClient();
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  useEvents(
-    (e) => e.host === name,
-    () => {
-      if (timer.current) return;
-      timer.current = setTimeout(() => {
-        timer.current = undefined;
-        void client.invalidateQueries({ queryKey: ["host", name] });
-      }, 1000);
-    },
-  );
+  useReadAnew((e) => e.host === name, ["host", name]);
 }

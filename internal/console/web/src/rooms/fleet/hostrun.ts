@@ -7,6 +7,8 @@ import { Live, type Chunk } from "~/run/live";
 export type HostRun = {
   /** What was asked for: "uptime", or what a converge is called. */
   what: string;
+  /** The drover command that does the same. */
+  line: string;
   state: "running" | "ended" | "broken";
   began: number;
   took: number;
@@ -20,14 +22,14 @@ export type HostRun = {
 };
 
 /** useHostRun runs one thing on one host, from this page: it ends when the page is left. */
-export function useHostRun(host: string): { run: HostRun | undefined; start: (what: string, path: string, body: unknown) => void; stop: () => void; clear: () => void } {
+export function useHostRun(host: string): { run: HostRun | undefined; start: (what: string, line: string, path: string, body: unknown) => void; stop: () => void; clear: () => void } {
   const [run, setRun] = useState<HostRun>();
   const end = useRef<() => void>(undefined);
   const id = useRef<string>(undefined);
   const client = useQueryClient();
   useEffect(() => () => end.current?.(), [host]);
   const start = useCallback(
-    (what: string, path: string, body: unknown) => {
+    (what: string, line: string, path: string, body: unknown) => {
       end.current?.();
       id.current = undefined;
       const live = new Live();
@@ -38,7 +40,7 @@ export function useHostRun(host: string): { run: HostRun | undefined; start: (wh
         timer = undefined;
         const h = live.hosts.get(host);
         setRun({
-          what, state, began, took: Date.now() - began, id: id.current, failure,
+          what, line, state, began, took: Date.now() - began, id: id.current, failure,
           chunks: h ? [...h.chunks] : [], bytes: h?.bytes ?? 0, cut: h?.cut ?? false, away: live.away.includes(host), done: h?.done,
         });
       };

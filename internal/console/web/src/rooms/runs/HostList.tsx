@@ -18,8 +18,8 @@ export function HostList({ run, live, host }: { run: RunDetail; live: { live: Li
   useFilterKey(search);
   const rows = useMemo(() => {
     // While it runs the stream knows earlier than the record.
-    const now = run.results.map((r) => (r.state === "running" && live ? { ...r, ...said(live.live, r) } : r));
-    return sortResults(now).filter((r) => r.host.toLowerCase().includes(filter.toLowerCase()));
+    const now = run.results.filter((r) => r.host.toLowerCase().includes(filter.toLowerCase())).map((r) => (r.state === "running" && live ? { ...r, ...said(live.live, r) } : r));
+    return sortResults(now);
   }, [run.results, live?.version, filter]);
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => box.current, estimateSize: () => 32, overscan: 20 });
   const to = (name: string | undefined) => ({ to: ".", search: ((old: object) => ({ ...old, host: name })) as never, resetScroll: false, replace: true }) as never as { to: "." };

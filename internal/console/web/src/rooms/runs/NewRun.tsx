@@ -9,8 +9,8 @@ import { counted, listed, whole } from "~/format";
 import { many, useConfirm } from "~/pieces/actions";
 import { CopyCommand } from "~/pieces/CopyCommand";
 import { ErrorBox } from "~/pieces/states";
+import { convergeLine, quote, runLine } from "~/run/command";
 import { match } from "./pattern";
-import { command as droverCommand, quote } from "./words";
 import type { RunRecord } from "./types";
 import css from "./Runs.module.css";
 
@@ -156,6 +156,6 @@ function Form({ onClose }: { onClose: () => void }) {
 const mono = { input: { fontFamily: "var(--font-mono)" } };
 
 function text(kind: string, command: string, hosts: string, user: string, timeout: string, check: boolean): string {
-  const base = droverCommand({ id: "", kind: kind as "command", title: command, hosts: hosts.trim(), user: user.trim(), check, start: "", state: "running", count: 0, ok: 0, failed: 0, lost: 0, away: 0, changed: 0 })!;
-  return timeout && kind === "command" ? `${base} --timeout ${quote(timeout)}` : base;
+  if (kind !== "command") return convergeLine(check, hosts.trim());
+  return runLine(command, hosts.trim(), user.trim()) + (timeout ? ` --timeout ${quote(timeout)}` : "");
 }

@@ -116,7 +116,7 @@ function Actions({ run }: { run: RunDetail }) {
       setFailure(failureOf(e));
     } finally {
       setBusy(false);
-      void client.invalidateQueries({ queryKey: ["run", run.id] });
+      void client.invalidateQueries({ queryKey: ["run", run.id], exact: true });
     }
   };
   const again = () => {

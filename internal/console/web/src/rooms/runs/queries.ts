@@ -108,13 +108,13 @@ export function useRunLive(run: RunDetail | undefined): { live: Live; version: n
         live.current.take(e.data as never);
         if (live.current.ended && !over) {
           over = true;
-          void client.invalidateQueries({ queryKey: ["run", id] });
+          void client.invalidateQueries({ queryKey: ["run", id], exact: true });
         }
         timer ??= setTimeout(() => {
           timer = undefined;
           setVersion((v) => v + 1);
           const done = [...live.current.hosts.values()].filter((h) => h.done).length;
-          if (done !== told && !over) void client.invalidateQueries({ queryKey: ["run", id] });
+          if (done !== told && !over) void client.invalidateQueries({ queryKey: ["run", id], exact: true }, { cancelRefetch: false });
           told = done;
         }, 200);
       },

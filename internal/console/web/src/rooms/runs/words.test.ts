@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { asked, command, fact, merge, outcome, passes, quote, shares, sortResults } from "./words";
+import { asked, command, fact, merge, outcome, passes, shares, sortResults } from "./words";
 import type { RunDetail, RunRecord } from "./types";
 
 const run = (over: Partial<RunDetail> = {}): RunDetail => ({
@@ -34,8 +34,6 @@ describe("the sentence of a run", () => {
 
 describe("the command that does the same", () => {
   it("quotes what a shell would take apart", () => {
-    expect(quote("web-1")).toBe("web-1");
-    expect(quote("echo 'a b'")).toBe(`'echo '\\''a b'\\'''`);
     expect(command(run({ title: "df -h", hosts: "web:!web-3", user: "deploy" }))).toBe("drover run 'df -h' -l 'web:!web-3' -u deploy");
   });
   it("takes the whole command, not its title", () => {

@@ -1,6 +1,7 @@
-import { counted, duration, nanos, short, whole } from "~/format";
+import { compareNames, counted, duration, nanos, short, whole } from "~/format";
 import type { Share } from "~/pieces/SharesBar";
 import type { Tone } from "~/pieces/states";
+import { convergeLine, runLine } from "~/run/command";
 import { rank, type HostState } from "~/run/live";
 import type { RunDetail, RunKind, RunRecord, RunResult, RunState } from "./types";
 
@@ -25,7 +26,7 @@ export const hostStates: Record<HostState, { tone: Tone; word: string }> = {
 };
 
 export function sortResults(results: RunResult[]): RunResult[] {
-  return [...results].sort((a, b) => rank(a.state) - rank(b.state) || a.host.localeCompare(b.host, "en", { numeric: true }));
+  return [...results].sort((a, b) => rank(a.state) - rank(b.state) || compareNames(a.host, b.host));
 }
 
 /** what says what a run does, without who and where. */
@@ -94,21 +95,15 @@ function applied(r: RunDetail): string {
   return changed > 0 ? `${host} applied ${short(r.commit)}${took} and changed ${counted(changed, "thing")}.` : `${host} applied ${short(r.commit)}${took}; nothing had to change.`;
 }
 
-/** quote writes a word as a shell takes it. */
-export function quote(s: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(s) ? s : `'${s.replaceAll("'", `'\\''`)}'`;
-}
-
 /** command is the drover command that does the same again; plays come from a working tree that only its owner has. */
 export function command(r: RunRecord & { command?: string; user?: string }): string | undefined {
-  const limit = r.hosts && r.hosts !== "all" ? ` -l ${quote(r.hosts)}` : "";
   switch (r.kind) {
     case "command":
-      return `drover run ${quote(r.command ?? r.title)}${limit}${r.user && r.user !== "root" ? ` -u ${quote(r.user)}` : ""}`;
+      return runLine(r.command ?? r.title, r.hosts, r.user);
     case "converge":
-      return `drover converge${r.check ? " --check" : ""}${limit}`;
+      return convergeLine(r.check, r.hosts);
     case "apply":
-      return r.host ? `drover converge -l ${quote(r.host)}` : undefined;
+      return r.host ? convergeLine(false, r.host) : undefined;
     case "play":
       return undefined;
   }
