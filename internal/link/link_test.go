@@ -403,6 +403,38 @@ var conformance = []struct {
 		default:
 		}
 	}},
+	{"of connections one after the other the last one counts", link.HubConfig{}, func(t *testing.T, w *world) {
+		const last = 199
+		for i := range last + 1 {
+			h := hello()
+			h.AgentVersion = fmt.Sprint(i)
+			c, err := w.dialer("a").Dial(t.Context(), h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info, ok := w.hub.Info("a"); !ok || info.Hello.AgentVersion != h.AgentVersion {
+				t.Fatalf("connection %d has its welcome, and the hub has %+v (%v)", i, info.Hello, ok)
+			}
+			c.Close()
+		}
+		joined := false // the last call about the host was not that it left
+		for before := -1; before != last; {
+			c := <-w.fleet.calls
+			if c.what == "left" {
+				if !joined {
+					t.Error("the host left and had not come")
+				}
+				joined = false
+				continue
+			}
+			var i int
+			if fmt.Sscan(c.hello.AgentVersion, &i); i <= before {
+				t.Fatalf("connection %d came after %d", i, before)
+			}
+			before, joined = i, true
+		}
+		w.fleet.next(t, "left", "a")
+	}},
 	{"disconnect says why", link.HubConfig{}, func(t *testing.T, w *world) {
 		c := w.dial(t, "a")
 		w.hub.Disconnect("a", api.Errorf(api.CodeForbidden, "host a was removed").WithRemedy("join again"))

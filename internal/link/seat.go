@@ -41,7 +41,8 @@ type seat struct {
 
 	// call is held around calls to the consumer: they never overlap, and each
 	// first looks whether its connection is still the one that counts.
-	call sync.Mutex
+	call   sync.Mutex
+	joined bool // Joined was called, Left not since; under call
 
 	mu      sync.Mutex
 	line    *line // nil: not connected
@@ -200,24 +201,17 @@ func (s *seat) disconnect(why *api.Error) {
 	s.mu.Unlock()
 }
 
-// open makes a connection the host's newest: hello was read, the welcome is
-// sent first. The caller reads messages, gives them to message, and calls close.
+// open makes a connection the host's newest: hello was read, the welcome is the
+// first that is sent. Who has its welcome holds the seat, so that of two
+// connections the one counts that the host dialled later. The caller reads
+// messages, gives them to message, and calls close.
 func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to transport) (*line, error) {
-	h.mu.RLock()
-	closed := h.closed
-	h.mu.RUnlock()
-	if closed {
-		return nil, errStopping
-	}
 	welcome, err := h.welcome(host, hello)
 	if err != nil {
 		return nil, err
 	}
 	first, err := encode(&api.ToAgent{Welcome: welcome})
 	if err != nil {
-		return nil, err
-	}
-	if err := to.send(first); err != nil {
 		return nil, err
 	}
 
@@ -242,7 +236,7 @@ func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to 
 		before = old.drained
 	}
 	s.line = l
-	l.sending = true // nothing is sent before Joined was called
+	l.sending = true // nothing else is sent before Joined was called
 	s.mu.Unlock()
 	h.mu.Unlock()
 
@@ -252,8 +246,13 @@ func (h *Hub) open(host, remote string, expires time.Time, hello *api.Hello, to 
 			<-before // what it could not send is in front of the queue again
 		}
 	}
+	if err := to.send(first); err != nil {
+		l.close()
+		return nil, err
+	}
 	s.call.Lock()
 	if l.current() {
+		s.joined = true
 		h.cfg.Consumer.Joined(host, hello)
 	}
 	s.call.Unlock()
@@ -343,5 +342,8 @@ func (l *line) close() {
 	for i, o := range left {
 		undelivered[i] = o.msg
 	}
-	h.cfg.Consumer.Left(s.host, undelivered)
+	if s.joined {
+		s.joined = false
+		h.cfg.Consumer.Left(s.host, undelivered)
+	}
 }
