@@ -34,6 +34,7 @@ type item struct {
 	host   string
 	report *api.Report
 	facts  *api.Facts
+	known  func(before *api.Host) bool         // there is nothing to write; nil: there is
 	events func(before *api.Host) []*api.Event // nil: none
 	mutate func(h *api.Host)                   // only the status; it replaces what is in it
 	done   func(err error)                     // called once, when it is stored
@@ -191,9 +192,9 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 		if !known {
 			h = in.f.status(ctx, it.host) // nil: it was deleted
 			hosts[it.host] = h
-			names = append(names, it.host)
 		}
-		if h == nil {
+		// A status may be in this very batch, so that only here is it known what is new.
+		if h == nil || it.known != nil && it.known(h) {
 			continue
 		}
 		if it.events != nil && (it.report == nil || in.isNew(it)) {
@@ -203,6 +204,9 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 			applies = append(applies, it.report)
 		}
 		it.mutate(h)
+		if len(by[it.host]) == 0 {
+			names = append(names, it.host)
+		}
 		by[it.host] = append(by[it.host], it)
 	}
 	err := in.persist(ctx, events, applies, batch, func(ctx context.Context) error {
@@ -294,9 +298,7 @@ func (in *intake) persist(ctx context.Context, events []*api.Event, applies []*a
 func (in *intake) commit(ctx context.Context, names []string, hosts map[string]*api.Host, by map[string][]*item) error {
 	var changes []store.Change
 	for _, n := range names {
-		if h := hosts[n]; h != nil {
-			changes = append(changes, in.f.hosts.ToPutPart(h, store.Status).Silent())
-		}
+		changes = append(changes, in.f.hosts.ToPutPart(hosts[n], store.Status).Silent())
 	}
 	err := in.f.s.Store.Commit(ctx, changes...)
 	switch api.CodeOf(err) {
@@ -305,9 +307,6 @@ func (in *intake) commit(ctx context.Context, names []string, hosts map[string]*
 		return err
 	}
 	for _, n := range names {
-		if hosts[n] == nil {
-			continue
-		}
 		_, err := in.f.hosts.UpdateStatus(ctx, n, func(h *api.Host) error {
 			for _, it := range by[n] {
 				it.mutate(h)

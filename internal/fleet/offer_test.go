@@ -1,11 +1,13 @@
 package fleet_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"drover/internal/fleet"
 	"drover/internal/link"
 	"drover/internal/pki"
+	"drover/internal/store"
 )
 
 // TestOffers names the agent beside the server to each host that runs another
@@ -82,4 +85,59 @@ func TestOffers(t *testing.T) {
 	if n := len(w.events("host.agent-put-back")); n != 1 {
 		t.Errorf("it is told %d times", n)
 	}
+}
+
+// slow is a backend that writes nothing while it is held.
+type slow struct {
+	store.Backend
+	held sync.RWMutex
+}
+
+func (s *slow) Txn(ctx context.Context, conds []store.Cond, ops []store.Op) (int64, bool, error) {
+	s.held.RLock()
+	defer s.held.RUnlock()
+	return s.Backend.Txn(ctx, conds, ops)
+}
+
+func (s *slow) Close() error { return nil }
+
+// TestTheLastHelloCounts also where the one before is not stored yet.
+func TestTheLastHelloCounts(t *testing.T) {
+	w := newWorld(t, fleet.Options{})
+	s := &slow{}
+	w.wrap = func(b store.Backend) store.Backend {
+		s.Backend = b
+		return s
+	}
+	w.restart()
+	w.add("web-1")
+	say := func(version string) {
+		t.Helper()
+		conn, err := link.Memory(w.srv.Hub(), "web-1").Dial(t.Context(), &api.Hello{Version: api.LinkVersion, AgentVersion: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// The rooms hear of a connection before anything is sent over it.
+		if err := w.srv.Hub().Send("web-1", &api.ToAgent{ReportAck: &api.ReportAck{ID: version}}); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			m, err := conn.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.ReportAck != nil && m.ReportAck.ID == version {
+				return
+			}
+		}
+	}
+	say("1")
+	w.until("the first is stored", func() bool { return w.host("web-1").Status.AgentVersion == "1" })
+	s.held.Lock()
+	say("2")
+	say("1")
+	s.held.Unlock()
+	w.until("it went and came back", func() bool { return len(w.events("host.agent-updated")) == 2 })
+	w.until("the first is stored again", func() bool { return w.host("web-1").Status.AgentVersion == "1" })
 }

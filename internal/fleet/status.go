@@ -16,7 +16,7 @@ func (c consumer) Joined(host string, hello *api.Hello) {
 	f := c.f
 	ctx, cancel := f.briefly()
 	defer cancel()
-	h, err := f.hosts.Peek(ctx, host)
+	_, err := f.hosts.Peek(ctx, host)
 	if err == nil {
 		err = f.sameMachine(ctx, host)
 	}
@@ -34,11 +34,9 @@ func (c consumer) Joined(host string, hello *api.Hello) {
 	if said.putBack != nil && !f.offered(said.putBack.SHA256) {
 		said.putBack = nil // it is of no more interest
 	}
-	if h.Status.AgentVersion != said.version || !samePutBack(h.Status.PutBack, said.putBack) {
-		f.intake.put(&item{host: host, events: said.events, mutate: func(h *api.Host) {
-			h.Status.AgentVersion, h.Status.PutBack = said.version, said.putBack
-		}})
-	}
+	f.intake.put(&item{host: host, known: said.known, events: said.events, mutate: func(h *api.Host) {
+		h.Status.AgentVersion, h.Status.PutBack = said.version, said.putBack
+	}})
 	f.assign.sendIfOther(ctx, host, hello.Hash)
 }
 
@@ -69,6 +67,11 @@ func samePutBack(a, b *api.PutBack) bool {
 type agentSaid struct {
 	version string
 	putBack *api.PutBack
+}
+
+// known reports whether a host's status says it already.
+func (a agentSaid) known(h *api.Host) bool {
+	return h.Status.AgentVersion == a.version && samePutBack(h.Status.PutBack, a.putBack)
 }
 
 // events tell that a host runs another agent than before, or put one back.
