@@ -69,9 +69,10 @@ func TestFullDisk(t *testing.T) {
 		}
 		empty()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		before := len(rec.missing(s))
 		s.set(func() { s.away = errAway })
-		time.Sleep(20 * time.Minute)
+		time.Sleep(20*time.Minute + time.Second) // so that the next agent does not read at a time of this one's
 		synctest.Wait()
 		r.stop(t)
 		r = start(observehost.Config{Dir: dir, Source: counters(300), Write: s.write})
