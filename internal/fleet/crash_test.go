@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -41,6 +43,39 @@ func (d *dying) Txn(ctx context.Context, conds []store.Cond, ops []store.Op) (in
 }
 
 func (d *dying) Close() error { return nil }
+
+// slow is a backend that writes nothing about hosts while it is held.
+type slow struct {
+	store.Backend
+	held sync.RWMutex
+}
+
+func (s *slow) Txn(ctx context.Context, conds []store.Cond, ops []store.Op) (int64, bool, error) {
+	if slices.ContainsFunc(ops, func(o store.Op) bool { return strings.HasPrefix(o.Key, "o/host/") }) {
+		s.held.RLock()
+		defer s.held.RUnlock()
+	}
+	return s.Backend.Txn(ctx, conds, ops)
+}
+
+func (s *slow) Close() error { return nil }
+
+func (s *slow) hold() (release func()) {
+	s.held.Lock()
+	return sync.OnceFunc(s.held.Unlock)
+}
+
+// slow starts the server again over such a backend.
+func (w *world) slow() *slow {
+	w.Helper()
+	s := &slow{}
+	w.wrap = func(b store.Backend) store.Backend {
+		s.Backend = b
+		return s
+	}
+	w.restart()
+	return s
+}
 
 // TestAServerKilledAnywhereInAPushEndsConverged cuts the writes of a push off
 // after each one in turn. Git has accepted the push by then; the next start

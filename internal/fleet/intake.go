@@ -209,6 +209,12 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 		}
 		by[it.host] = append(by[it.host], it)
 	}
+	for _, it := range batch {
+		// Whoever reads in the status that a host has converged can read how.
+		if h := hosts[it.host]; h != nil && it.report != nil && h.Status.Last.ID == it.report.ID {
+			in.f.reports.keep(it.report)
+		}
+	}
 	err := in.persist(ctx, events, applies, batch, func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(4)
@@ -218,10 +224,6 @@ func (in *intake) write(ctx context.Context, batch []*item) error {
 		return g.Wait()
 	})
 	for _, it := range batch {
-		// Whoever hears that it is stored can read it.
-		if it.report != nil && err == nil && hosts[it.host] != nil {
-			in.f.reports.keep(it.report)
-		}
 		it.finish(err)
 	}
 	return err

@@ -1,13 +1,11 @@
 package fleet_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	"drover/internal/fleet"
 	"drover/internal/link"
 	"drover/internal/pki"
-	"drover/internal/store"
 )
 
 // TestOffers names the agent beside the server to each host that runs another
@@ -87,29 +84,10 @@ func TestOffers(t *testing.T) {
 	}
 }
 
-// slow is a backend that writes nothing while it is held.
-type slow struct {
-	store.Backend
-	held sync.RWMutex
-}
-
-func (s *slow) Txn(ctx context.Context, conds []store.Cond, ops []store.Op) (int64, bool, error) {
-	s.held.RLock()
-	defer s.held.RUnlock()
-	return s.Backend.Txn(ctx, conds, ops)
-}
-
-func (s *slow) Close() error { return nil }
-
 // TestTheLastHelloCounts also where the one before is not stored yet.
 func TestTheLastHelloCounts(t *testing.T) {
 	w := newWorld(t, fleet.Options{})
-	s := &slow{}
-	w.wrap = func(b store.Backend) store.Backend {
-		s.Backend = b
-		return s
-	}
-	w.restart()
+	s := w.slow()
 	w.add("web-1")
 	say := func(version string) {
 		t.Helper()
@@ -134,10 +112,11 @@ func TestTheLastHelloCounts(t *testing.T) {
 	}
 	say("1")
 	w.until("the first is stored", func() bool { return w.host("web-1").Status.AgentVersion == "1" })
-	s.held.Lock()
+	release := s.hold()
+	defer release()
 	say("2")
 	say("1")
-	s.held.Unlock()
+	release()
 	w.until("it went and came back", func() bool { return len(w.events("host.agent-updated")) == 2 })
 	w.until("the first is stored again", func() bool { return w.host("web-1").Status.AgentVersion == "1" })
 }

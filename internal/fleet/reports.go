@@ -20,6 +20,8 @@ type reports struct {
 	f    *Fleet
 	wake chan struct{}
 
+	disk sync.RWMutex // no file is read while one is written
+
 	mu      sync.Mutex
 	pending map[string][]byte // compressed, by host
 }
@@ -101,6 +103,8 @@ func (rs *reports) write(host string, b []byte) error {
 	if _, err := rs.f.hosts.Peek(ctx, host); err != nil {
 		return nil
 	}
+	rs.disk.Lock()
+	defer rs.disk.Unlock()
 	return overwrite(rs.file(host), b)
 }
 
@@ -125,32 +129,49 @@ func (rs *reports) forget(host string) {
 	}
 }
 
-// last is the last converge of a host with its tasks.
+// last is the last converge of a host with its tasks. They are kept before the
+// status is written, so that it is one that the status does not tell of yet at
+// times, but never one without its tasks, except after a crash.
 func (rs *reports) last(ctx context.Context, host string) (*api.Report, error) {
 	h, err := rs.f.hosts.Get(ctx, host)
 	if err != nil {
 		return nil, err
 	}
+	last := h.Status.Last
+	kept, err := rs.kept(host)
+	switch {
+	case err == nil && (last == nil || kept.ID == last.ID || !kept.Start.Before(last.Start)):
+		return kept, nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		rs.f.log.Warn("cannot read the details of a report", "host", host, "error", err)
+	}
+	if last != nil {
+		return last, nil
+	}
+	return nil, api.Errorf(api.CodeNotFound, "host %s has not reported yet", host).WithRemedy("wait until it has converged: drover wait host %s --for converged", host)
+}
+
+// kept is the report of a host that came last.
+func (rs *reports) kept(host string) (*api.Report, error) {
 	rs.mu.Lock()
 	b := rs.pending[host]
 	rs.mu.Unlock()
 	if b == nil {
-		b, err = os.ReadFile(rs.file(host))
-	}
-	if err == nil {
-		if b, err = rs.f.unzip.DecodeAll(b, nil); err == nil {
-			r := &api.Report{}
-			// The file may be behind the status: it is written later, and a crash loses it.
-			if err = json.Unmarshal(b, r); err == nil && (h.Status.Last == nil || h.Status.Last.ID == r.ID) {
-				return r, nil
-			}
+		var err error
+		if b, err = rs.read(host); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		rs.f.log.Warn("cannot read the details of a report", "host", host, "error", err)
+	b, err := rs.f.unzip.DecodeAll(b, nil)
+	if err != nil {
+		return nil, err
 	}
-	if h.Status.Last != nil {
-		return h.Status.Last, nil
-	}
-	return nil, api.Errorf(api.CodeNotFound, "host %s has not reported yet", host).WithRemedy("wait until it has converged: drover wait host %s --for converged", host)
+	r := &api.Report{}
+	return r, json.Unmarshal(b, r)
+}
+
+func (rs *reports) read(host string) ([]byte, error) {
+	rs.disk.RLock()
+	defer rs.disk.RUnlock()
+	return os.ReadFile(rs.file(host))
 }

@@ -180,6 +180,42 @@ func TestReportsCountOnce(t *testing.T) {
 	}
 }
 
+// TestAConvergeIsReadWithItsTasks also while its status is being written, and
+// after one has arrived that is older.
+func TestAConvergeIsReadWithItsTasks(t *testing.T) {
+	w := newWorld(t, fleet.Options{})
+	s := w.slow()
+	w.add("web-1")
+	w.commit("first", "inventory", "web-1\n", "site.yml", "x\n")
+	w.pushed()
+	a := w.connect("web-1", api.AssignmentSpec{})
+	w.until("it converged", func() bool { return w.host("web-1").Status.State == api.StateConverged })
+	report := func(start time.Time) string {
+		return a.report(&api.Report{Reason: "timer", Start: start, Sections: map[string]api.Result{"play": {Tasks: []api.TaskResult{{Name: "Install", Status: "ok"}}}}})
+	}
+	reads := func(id string) bool {
+		rep := &api.Report{}
+		if err := w.call(w.token, "GET", "/v1/hosts/web-1/report", nil, rep); err != nil {
+			t.Fatal(err)
+		}
+		return rep.ID == id && len(rep.Sections["play"].Tasks) == 1
+	}
+	release := s.hold()
+	defer release()
+	id := report(time.Now())
+	w.until("it is read before its status is written", func() bool { return reads(id) })
+	release()
+	w.until("it is acknowledged", func() bool { return a.acked(id) })
+	if !reads(id) || w.host("web-1").Status.Last.ID != id {
+		t.Error("it is not read with its tasks after its status was written")
+	}
+	old := report(time.Now().Add(-time.Hour))
+	w.until("an older one is acknowledged", func() bool { return a.acked(old) })
+	if !reads(id) {
+		t.Error("an older one took its place")
+	}
+}
+
 func TestJoinRenewAndRevoke(t *testing.T) {
 	w := newWorld(t, fleet.Options{})
 	join := func(token, name string, csr []byte) (*api.JoinResponse, *api.Error) {
