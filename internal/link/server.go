@@ -218,7 +218,8 @@ func (s *service) connect(stream grpc.ServerStream) error {
 		to := &grpcTransport{stream: stream, conn: who.conn}
 		l, err := s.hub.open(who.host, remote, who.expires, first.Hello, to)
 		if err != nil {
-			return err
+			to.over() // it may have been told to go before its welcome
+			return to.reason(err)
 		}
 		defer l.close()
 		defer to.over()
