@@ -144,7 +144,20 @@ func (l *Log) Get(_ context.Context, id string) (api.RunRecord, error) {
 	if e == nil {
 		return api.RunRecord{}, missing(id)
 	}
-	return *e.rec.Load(), nil
+	return e.now(), nil
+}
+
+// now is a run's record. Whoever follows a run hears of its end before it is
+// in the table; the run itself knows.
+func (e *entry) now() api.RunRecord {
+	if r := e.run.Load(); r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.ended {
+			return r.rec
+		}
+	}
+	return *e.rec.Load()
 }
 
 func missing(id string) error {
@@ -157,15 +170,15 @@ func (l *Log) Cancel(_ context.Context, id, by string) (api.RunRecord, error) {
 	if e == nil {
 		return api.RunRecord{}, missing(id)
 	}
-	rec := e.rec.Load()
+	rec := e.now()
 	r := e.run.Load()
 	if rec.State != api.RunRunning || r == nil {
-		return *rec, api.Errorf(api.CodeConflict, "run %s has ended already: it is %s", id, rec.State).WithRemedy("see drover runs %s", id)
+		return rec, api.Errorf(api.CodeConflict, "run %s has ended already: it is %s", id, rec.State).WithRemedy("see drover runs %s", id)
 	}
 	if r.cancel != nil {
 		r.cancel(by)
 	}
-	return *rec, nil
+	return rec, nil
 }
 
 // source is a run's file, opened to be read.

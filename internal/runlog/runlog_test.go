@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -518,6 +519,35 @@ func TestARunIsCancelled(t *testing.T) {
 	}
 	if _, err := l.Cancel(t.Context(), "run-2", "ada"); api.CodeOf(err) != api.CodeNotFound {
 		t.Errorf("another: %v", err)
+	}
+}
+
+// TestWhoHeardTheEndFindsItEnded also before the end is in the table.
+func TestWhoHeardTheEndFindsItEnded(t *testing.T) {
+	l := open(t, t.TempDir(), Options{})
+	b := command("run-1", "a")
+	b.Cancel = func(string) { t.Error("it was cancelled after its end") }
+	r := begin(t, l, b)
+	l.writing.Lock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.End("", "", &api.RunEnd{Lost: 1})
+	}()
+	if _, _, end := follow(t, l, "run-1", 0); !end {
+		t.Error("no end came")
+	}
+	rec, err := l.Get(t.Context(), "run-1")
+	if err != nil || rec.State != api.RunFailed || rec.End.IsZero() {
+		t.Errorf("%+v, %v", rec, err)
+	}
+	if _, err := l.Cancel(t.Context(), "run-1", "ada"); api.CodeOf(err) != api.CodeConflict {
+		t.Errorf("cancelled: %v", err)
+	}
+	l.writing.Unlock()
+	<-ended
+	if after, err := l.Get(t.Context(), "run-1"); err != nil || !reflect.DeepEqual(after, rec) {
+		t.Errorf("%+v, %v, and before %+v", after, err, rec)
 	}
 }
 
