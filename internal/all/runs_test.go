@@ -3,6 +3,7 @@ package all_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -88,6 +89,15 @@ func TestARunIsCancelledByAnother(t *testing.T) {
 	h.add("web-2", nil, func(x *host, j *api.Job) { x.send(&api.ToServer{Done: &api.JobDone{ID: j.ID}}) })
 	rec, err := h.api.Detached(t.Context(), api.RunRequest{Command: "sleep 1d", Detach: true})
 	if err != nil {
+		t.Fatal(err)
+	}
+	answered := errors.New("web-2 has answered")
+	if err := h.api.FollowRun(t.Context(), rec.ID, func(e api.RunEvent) error {
+		if len(e.Done) > 0 {
+			return answered
+		}
+		return nil
+	}); !errors.Is(err, answered) {
 		t.Fatal(err)
 	}
 	if _, err := h.api.CancelRun(t.Context(), rec.ID); err != nil {
